@@ -1,9 +1,6 @@
 package source
 
 import (
-	"errors"
-	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/offbake/offbake/manifest"
@@ -22,26 +19,4 @@ func URLs(address string, mirrors []manifest.Mirror) []string {
 		}
 	}
 	return append(all, address)
-}
-
-// Canonical is the form of an address that locks and indexes record: no user, no password, no query, no fragment,
-// since any of them may be secret.
-func Canonical(address string) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		// Without the address, which may hold a password.
-		var bad *url.Error
-		if errors.As(err, &bad) {
-			err = bad.Err
-		}
-		return "", fmt.Errorf("reading an address: %w", err)
-	}
-	switch {
-	case u.Scheme == "file" && u.Path != "":
-	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
-	default:
-		return "", fmt.Errorf("got the address scheme %q, want http, https or file", u.Scheme)
-	}
-	u.User, u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = nil, "", false, "", ""
-	return u.String(), nil
 }
