@@ -1,5 +1,13 @@
 package bundle
 
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+)
+
 // Schema is the schema field of bundle.json.
 const Schema = "offbake/bundle/1"
 
@@ -26,4 +34,86 @@ type File struct {
 	Origin   string   `json:"origin,omitempty"`   // canonical URL, or the path of the file it was derived from
 	Verified string   `json:"verified,omitempty"` // as manifest.Row.Verified
 	Evidence []string `json:"evidence,omitempty"` // paths in this bundle
+}
+
+// Marshal returns the bytes of bundle.json: JSON without HTML escaping and one line end. They are a pure function of
+// the index. An index that breaks a rule of the format is a *FormatError.
+func (x Index) Marshal() ([]byte, error) {
+	if err := x.check(); err != nil {
+		return nil, err
+	}
+	return x.encode()
+}
+
+func (x Index) encode() ([]byte, error) {
+	if x.Variables == nil {
+		x.Variables = map[string]string{}
+	}
+	if x.Files == nil {
+		x.Files = []File{}
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(x); err != nil {
+		return nil, fmt.Errorf("encoding %q: %w", IndexFile, err)
+	}
+	return b.Bytes(), nil
+}
+
+// ParseIndex reads bundle.json. It takes the bytes that Marshal makes and no others: whatever it accepts is
+// encoded to the same bytes again, so a field it does not know, a second spelling or a duplicate is an error.
+// Its errors are *FormatError.
+func ParseIndex(data []byte) (Index, error) {
+	if len(data) > MaxIndex {
+		return Index{}, formatErrorf(IndexFile, "got %d bytes, want at most %d", len(data), MaxIndex)
+	}
+	var x Index
+	if err := json.Unmarshal(data, &x); err != nil {
+		return Index{}, formatErrorf(IndexFile, "not the JSON of an index")
+	}
+	if x.Schema != Schema { // first: a later format is not "not canonical"
+		return Index{}, formatErrorf(IndexFile, "schema: got %.60q, want %q", x.Schema, Schema)
+	}
+	again, err := x.encode()
+	if err != nil {
+		return Index{}, err
+	}
+	if !bytes.Equal(again, data) {
+		return Index{}, formatErrorf(IndexFile, "got other bytes than its content encodes to, first at byte %d", firstDiff(again, data))
+	}
+	if err := x.check(); err != nil {
+		return Index{}, err
+	}
+	return x, nil
+}
+
+func firstDiff(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+// Identity is what names a bundle: the sha256, in lower-case hex, of the bytes of its bundle.json.
+func Identity(indexBytes []byte) string {
+	sum := sha256.Sum256(indexBytes)
+	return hex.EncodeToString(sum[:])
+}
+
+// TrustedComment is the trusted comment that every signature of the bundle carries.
+func TrustedComment(x Index) string {
+	return fmt.Sprintf("name:%s version:%s created:%s", x.Name, x.Version, x.Created)
+}
+
+// Sums returns the text of SHA256SUMS: the files of the index in its order, as `sha256sum -c` reads them.
+func (x Index) Sums() []byte {
+	var b bytes.Buffer
+	for _, f := range x.Files {
+		fmt.Fprintf(&b, "%s  %s\n", f.SHA256, f.Path)
+	}
+	return b.Bytes()
 }

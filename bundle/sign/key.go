@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -94,7 +95,7 @@ func WriteKeyPair(dir, password string) (Public, error) {
 func create(path string, data []byte, perm os.FileMode) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
-		return fmt.Errorf("writing %q: %w", path, errors.Unwrap(err))
+		return fmt.Errorf("writing %q: %w", path, cause(err))
 	}
 	_, err = f.Write(data)
 	if err == nil {
@@ -184,15 +185,24 @@ func ParsePublic(text string) (Public, error) {
 func readSmall(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, errors.Unwrap(err)
+		return nil, cause(err)
 	}
 	defer f.Close()
 	var b bytes.Buffer
 	if _, err := io.Copy(&b, io.LimitReader(f, maxKeyFile+1)); err != nil {
-		return nil, errors.Unwrap(err)
+		return nil, cause(err)
 	}
 	if b.Len() > maxKeyFile {
 		return nil, fmt.Errorf("got more than %d bytes, want a minisign key", maxKeyFile)
 	}
 	return b.Bytes(), nil
+}
+
+// cause drops the operation and path that package os puts before an error: the caller names them better.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
 }
