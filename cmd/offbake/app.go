@@ -112,7 +112,9 @@ func (a *app) manifestPath() string {
 	return a.manifest
 }
 
-func (a *app) lockPath() string { return filepath.Join(filepath.Dir(a.manifestPath()), "manifest.lock") }
+func (a *app) lockPath() string {
+	return filepath.Join(filepath.Dir(a.manifestPath()), "manifest.lock")
+}
 
 // cachePath is where downloads are kept between runs.
 func (a *app) cachePath() (string, error) {

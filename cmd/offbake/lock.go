@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/offbake/offbake/bundle/assemble"
+	"github.com/offbake/offbake/manifest"
+)
+
+func (a *app) lockCmd() *cobra.Command {
+	net := netFlags{}
+	cmd := &cobra.Command{
+		Use:   "lock",
+		Short: "Resolve the manifest and pin every outside file in manifest.lock",
+		Long: `Asks the vendors for what manifest.yaml names, checks their signatures, and writes manifest.lock beside it: URL,
+size, digest and how it was verified, for every file. What vendors do not tell is learned by downloading into the cache.` +
+			"\n" + exitStatus,
+		Example: "  offbake lock -f manifest.yaml --var consul_version=1.6.1",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			job, err := a.fetchJob(&net)
+			if err != nil {
+				return err
+			}
+			defer job.close()
+			lock, changes, err := job.lock(cmd.Context())
+			if err != nil {
+				return err
+			}
+			r := lockResult{Schema: "offbake/lock/1", Artifacts: len(lock.Rows), Added: orEmpty(changes.Added),
+				Removed: orEmpty(changes.Removed), Changed: orEmpty(changes.Changed)}
+			for _, row := range lock.Rows {
+				if row.Kind == manifest.KindRPM {
+					r.RPMs++
+				}
+			}
+			return a.result(r, append(changes.Lines(), fmt.Sprintf("%s  %d artifacts, %d of them RPMs", a.lockPath(),
+				r.Artifacts, r.RPMs))...)
+		},
+	}
+	net.add(cmd)
+	return cmd
+}
+
+type lockResult struct {
+	Schema    string   `json:"schema"`
+	Artifacts int      `json:"artifacts"`
+	RPMs      int      `json:"rpms"`
+	Added     []string `json:"added"`
+	Removed   []string `json:"removed"`
+	Changed   []string `json:"changed"`
+}
+
+// orEmpty makes a missing list [] in JSON, not null.
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// lock resolves the manifest and writes the lock, if a row changed.
+func (j *fetchJob) lock(ctx context.Context) (*manifest.Lock, manifest.Changes, error) {
+	old, err := manifest.LoadLock(j.lockPath)
+	if err != nil && !isNotExist(err) {
+		j.app.progress().Line("warning: %v; locking anew", err)
+	}
+	res, err := assemble.Lock(ctx, assemble.LockOptions{Inputs: j.inputs, Old: old, Fetcher: j.fetcher, Now: now(),
+		Progress: j.app.progress()})
+	if err != nil {
+		return nil, manifest.Changes{}, err
+	}
+	j.app.warn(res.Warnings)
+	return res.Lock, res.Changes, res.Lock.Write(j.lockPath)
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/offbake/offbake/bundle/store"
+)
+
+func (a *app) pushCmd() *cobra.Command {
+	var endpoint, emit string
+	var allowUnsigned bool
+	cmd := &cobra.Command{
+		Use:   "push BUNDLE [STORE]",
+		Short: "Put a bundle into a store: UFile, or a folder",
+		Long: `Puts every file of the bundle that the store lacks under PREFIX/NAME/VERSION/, and the signed index last: that is the
+commit. Pushing again sends only what is missing; another bundle of the same name and version is refused.
+STORE is ufile://BUCKET/PREFIX or dir:PATH; by default the manifest's own. Keys come from UCLOUD_PUBKEY and
+UCLOUD_SECRET or the var file. With --emit it prints what other tools need to use the store instead.` + "\n" + exitStatus,
+		Example: "  offbake push nomad-cluster-1.0.0.tar ufile://bundles/offbake --endpoint http://10.0.0.2:9000",
+		Args:    usageArgs(cobra.RangeArgs(1, 2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, _, err := a.openTrusted(args[0], allowUnsigned)
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			s, err := a.openStore(storeArgs{bundle: b, url: arg(args, 1), endpoint: endpoint})
+			if err != nil {
+				return err
+			}
+			r, err := store.Push(cmd.Context(), store.PushOptions{Store: s, Bundle: b, Jobs: a.jobs, Progress: a.progress()})
+			if err != nil {
+				return err
+			}
+			if emit != "" {
+				return a.emit(cmd.Context(), s, b, emit)
+			}
+			return a.result(pushResult{"offbake/push/1", s.String(), r.URL, r.Uploaded, r.Skipped, r.Bytes},
+				fmt.Sprintf("%s  %d uploaded, %d there already, %s", r.URL, r.Uploaded, r.Skipped, humanize.IBytes(uint64(r.Bytes))))
+		},
+	}
+	cmd.Flags().StringVar(&endpoint, "endpoint", "", "region host or `URL` of the UFile service")
+	cmd.Flags().StringVar(&emit, "emit", "", "print a `KIND` of file that points other tools at the store: packer or yum")
+	cmd.Flags().BoolVar(&allowUnsigned, "allow-unsigned", false, "for trials: push without asking who signed it")
+	return cmd
+}
+
+type pushResult struct {
+	Schema   string `json:"schema"`
+	Store    string `json:"store"`
+	URL      string `json:"url"`
+	Uploaded int    `json:"uploaded"`
+	Skipped  int    `json:"skipped"`
+	Bytes    int64  `json:"bytes"`
+}
+
+// arg is the i-th argument, or "".
+func arg(args []string, i int) string {
+	if i < len(args) {
+		return args[i]
+	}
+	return ""
+}
