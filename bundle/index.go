@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 )
 
 // Schema is the schema field of bundle.json.
@@ -34,6 +35,14 @@ type File struct {
 	Origin   string   `json:"origin,omitempty"`   // canonical URL, or the path of the file it was derived from
 	Verified string   `json:"verified,omitempty"` // as manifest.Row.Verified
 	Evidence []string `json:"evidence,omitempty"` // paths in this bundle
+}
+
+// perm is the mode of the file as a number.
+func (f File) perm() fs.FileMode {
+	if f.Mode == "0755" {
+		return 0o755
+	}
+	return 0o644
 }
 
 // Marshal returns the bytes of bundle.json: JSON without HTML escaping and one line end. They are a pure function of

@@ -37,7 +37,9 @@ type Content struct {
 // ExistsError says that a target is there already and is not the bundle that was to be written. It is fs.ErrExist.
 type ExistsError struct{ Path string }
 
-func (e *ExistsError) Error() string { return fmt.Sprintf("%q exists and holds something else", e.Path) }
+func (e *ExistsError) Error() string {
+	return fmt.Sprintf("%q exists and holds something else", e.Path)
+}
 
 // Is makes errors.Is(err, fs.ErrExist) true.
 func (e *ExistsError) Is(target error) bool { return target == os.ErrExist }
@@ -100,17 +102,17 @@ func (o Output) meta(index []byte) []metaFile {
 // present looks at what is at path. It returns true when that is this bundle, byte for byte and as a folder or not;
 // an *ExistsError when it is something else that must stay; and false when the way is free.
 func (o Output) present(ctx context.Context, path string, index []byte, folder bool) (bool, error) {
-	exists := fmt.Errorf("writing the bundle: %w", &ExistsError{path})
+	exists := &ExistsError{path}
 	fi, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("writing %q: %w", path, cause(err))
+		return false, cause(err)
 	case folder && fi.IsDir():
 		entries, err := os.ReadDir(path)
 		if err != nil {
-			return false, fmt.Errorf("writing %q: %w", path, cause(err))
+			return false, cause(err)
 		}
 		if len(entries) == 0 {
 			return false, nil

@@ -23,13 +23,10 @@ func tarHeader(path string, size int64, mode string) ([]byte, error) {
 		Typeflag: tar.TypeReg,
 		Name:     path,
 		Size:     size,
-		Mode:     0o644,
+		Mode:     int64(File{Mode: mode}.perm()),
 		ModTime:  time.Unix(0, 0),
 		// Without this, paths up to 255 bytes would be split over two fields of ustar instead.
 		Format: tar.FormatPAX,
-	}
-	if mode == "0755" {
-		h.Mode = 0o755
 	}
 	var b bytes.Buffer
 	if err := tar.NewWriter(&b).WriteHeader(&h); err != nil {

@@ -13,26 +13,28 @@ import (
 
 // WriteTar writes a bundle as a tar. The file appears whole, with all bytes on disk, or not at all. If path is there
 // already with the very same bytes nothing is written; anything else there is an *ExistsError unless o.Force.
-func WriteTar(ctx context.Context, path string, o Output) error {
+func WriteTar(ctx context.Context, path string, o Output) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("writing %q: %w", path, err)
+		}
+	}()
 	data, err := o.check()
 	if err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
+		return err
 	}
 	if done, err := o.present(ctx, path, data, false); done || err != nil {
 		return err
 	}
 	f, err := atomicfile.Create(path, 0o644)
 	if err != nil {
-		return fmt.Errorf("writing %q: %w", path, cause(err))
+		return cause(err)
 	}
-	defer f.Abort()
+	defer func() { err = errors.Join(err, f.Abort()) }()
 	if err := writeTar(ctx, f.File, data, o); err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
+		return err
 	}
-	if err := f.Commit(); err != nil {
-		return fmt.Errorf("writing %q: %w", path, cause(err))
-	}
-	return nil
+	return cause(f.Commit())
 }
 
 func writeTar(ctx context.Context, f *os.File, data []byte, o Output) error {
