@@ -23,59 +23,62 @@ type Inputs struct {
 
 // Mirror says that a URL that starts with From is tried with each To in its place first, then as it is.
 type Mirror struct {
-	From string
-	To   []string
+	From string   `json:"from,omitempty"`
+	To   []string `json:"to,omitempty"`
 }
 
-// Artifacts is every outside file that the manifest asks for.
+// Artifacts is every outside file that the manifest asks for. The JSON names are the manifest's own keys; the form is
+// what Inputs.Digest reads, so that a field that is left out says nothing to it.
 type Artifacts struct {
-	HashiCorp []HashiCorp
-	Providers []Provider
-	RPMs      RPMs
-	Files     []File
+	HashiCorp []HashiCorp `json:"hashicorp,omitempty"`
+	Providers []Provider  `json:"providers,omitempty"`
+	RPMs      RPMs        `json:"rpms,omitzero"`
+	// Containers are image references as the user wrote them.
+	Containers []string `json:"containers,omitempty"`
+	Files      []File   `json:"files,omitempty"`
 }
 
 // HashiCorp is one product of the HashiCorp releases layout.
 type HashiCorp struct {
-	Product string
-	Version string
-	Key     string // local path of an armored OpenPGP key that replaces the built-in one; "" for HashiCorp's own
+	Product string `json:"product,omitempty"`
+	Version string `json:"version,omitempty"`
+	Key     string `json:"key,omitempty"` // local path of an armored OpenPGP key that replaces the built-in one; "" for HashiCorp's own
 }
 
 // Provider is one Terraform or OpenTofu provider plugin.
 type Provider struct {
-	Source    string // [registry/]namespace/type
-	Version   string
-	Protocols []int
-	Key       string // as HashiCorp.Key
+	Source    string `json:"source,omitempty"` // [registry/]namespace/type
+	Version   string `json:"version,omitempty"`
+	Protocols []int  `json:"protocols,omitempty"`
+	Key       string `json:"key,omitempty"` // as HashiCorp.Key
 }
 
 // RPMs is the set of packages that the images install.
 type RPMs struct {
-	Repos   []Repo
-	Base    string // local path of a `rpm -qa` dump, or "bare"; "" when there are no rpms
-	Install []string
-	Upgrade []string
-	Weak    bool
-	Exclude []string
-	Modules []string
+	Repos   []Repo   `json:"repos,omitempty"`
+	Base    string   `json:"base,omitempty"` // local path of a `rpm -qa` dump, or "bare"; "" when there are no rpms
+	Install []string `json:"install,omitempty"`
+	Upgrade []string `json:"upgrade,omitempty"`
+	Weak    bool     `json:"weak,omitempty"`
+	Exclude []string `json:"exclude,omitempty"`
+	Modules []string `json:"modules,omitempty"`
 }
 
 // Repo is one yum repository.
 type Repo struct {
-	ID       string
-	BaseURL  string // http(s) or file
-	GPGKey   string // local path; "" only where GPGCheck is false
-	GPGCheck bool
-	Priority int // 1..99, lower wins; 99 when not given
+	ID       string `json:"id,omitempty"`
+	BaseURL  string `json:"baseurl,omitempty"` // http(s) or file
+	GPGKey   string `json:"gpgkey,omitempty"`  // local path; "" only where GPGCheck is false
+	GPGCheck bool   `json:"gpgcheck,omitempty"`
+	Priority int    `json:"priority,omitempty"` // 1..99, lower wins; 99 when not given
 }
 
 // File is one plain file pinned by its digest.
 type File struct {
-	URL    string
-	SHA256 string // 64 lower-case hex digits; "" when the lock is to pin it at first use
-	Path   string // under files/ of the bundle
-	Mode   string // "0644" or "0755"
+	URL    string `json:"url,omitempty"`
+	SHA256 string `json:"sha256,omitempty"` // 64 lower-case hex digits; "" when the lock is to pin it at first use
+	Path   string `json:"path,omitempty"`   // under files/ of the bundle
+	Mode   string `json:"mode,omitempty"`   // "0644" or "0755"
 }
 
 // Store is where bundles are pushed.

@@ -1,0 +1,162 @@
+package manifest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// maxManifest bounds the text of a manifest: people write them.
+const maxManifest = 1 << 20
+
+// Manifest is a manifest as it was written: checked as far as that goes without variables, which each verb brings for
+// the part that it reads. It is immutable.
+type Manifest struct {
+	File string // as the user named it
+	Dir  string // its folder; local paths are relative to it
+	Raw  []byte // the text, which a bundle carries
+	root *node
+}
+
+// Load reads and parses the manifest at path. Problems of its text are an Errors.
+func Load(path string) (*Manifest, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading manifest: %w", err)
+	}
+	return Parse(path, src)
+}
+
+// Parse checks the text of a manifest; file names it in errors and tells its folder. All problems come back at once, as
+// Errors. A value that holds references is checked when a verb expands it.
+func Parse(file string, src []byte) (*Manifest, error) {
+	root, errs := grow(file, src, maxManifest)
+	d := decoder{file: file, errs: append(errs, leaks(file, src)...)}
+	if root != nil {
+		d.document(root)
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return &Manifest{File: file, Dir: filepath.Dir(file), Raw: slices.Clone(src), root: root}, nil
+}
+
+// document decodes everything without values, for the problems alone.
+func (d *decoder) document(root *node) {
+	if d.object(root, []string{"schema", "name", "version", "platform"},
+		"vars", "mirrors", "artifacts", "store", "cloud", "images") == nil {
+		return
+	}
+	d.literal(root.lookup("schema"), oneOf(Schema))
+	d.defaults(root.lookup("vars"))
+	d.inputs(root)
+	d.store(root.lookup("store"))
+	d.cloud(root.lookup("cloud"), &Cloud{})
+	if images := root.lookup("images"); d.is(images, kindMap) {
+		for _, p := range images.pairs {
+			if what := imageKey(p.key); what != "" {
+				d.fail(&node{line: p.line, col: p.col, field: join("images", p.key)}, what)
+			}
+			d.image(p.value, &Image{})
+		}
+	}
+	d.sameCase(root)
+}
+
+// defaults decodes vars: the variables' names with the values that hold where nothing else says otherwise.
+func (d *decoder) defaults(n *node) map[string]string {
+	out := make(map[string]string)
+	if !d.is(n, kindMap) {
+		return out
+	}
+	for _, p := range n.pairs {
+		at := &node{line: p.line, col: p.col, field: join("vars", p.key)}
+		switch {
+		case variableName(p.key) != "":
+			d.fail(at, variableName(p.key))
+		case !d.is(p.value, kindText):
+		case Secret(p.key) && p.value.text != "":
+			d.fail(p.value, "a secret does not belong into a manifest: leave it empty and give a variable file")
+		default:
+			out[p.key] = d.literal(p.value, anyText)
+		}
+	}
+	return out
+}
+
+func anyText(string) string { return "" }
+
+// ImageNames returns the images of the manifest in file order.
+func (m *Manifest) ImageNames() []string {
+	var names []string
+	if images := m.root.lookup("images"); images != nil {
+		for _, p := range images.pairs {
+			names = append(names, p.key)
+		}
+	}
+	return names
+}
+
+// LocalFiles returns every file beside the manifest that it names (keys, base, scripts), sorted, each once, as clean
+// paths with slashes that are relative to Dir. Whether they exist is the caller's to see.
+func (m *Manifest) LocalFiles() []string {
+	var files []string
+	for _, n := range localNodes(m.root) {
+		files = append(files, n.text)
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
+// localNodes returns the values of a manifest that name local files, in file order.
+func localNodes(root *node) []*node {
+	var out []*node
+	add := func(n *node) {
+		if n != nil && n.kind == kindText && n.text != "" {
+			out = append(out, n)
+		}
+	}
+	artifacts := root.lookup("artifacts")
+	for _, part := range []string{"hashicorp", "providers"} {
+		for _, item := range artifacts.lookup(part).list() {
+			add(item.lookup("key"))
+		}
+	}
+	rpms := artifacts.lookup("rpms")
+	for _, repo := range rpms.lookup("repos").list() {
+		add(repo.lookup("gpgkey"))
+	}
+	if base := rpms.lookup("base"); base != nil && base.text != BareBase {
+		add(base)
+	}
+	if images := root.lookup("images"); images != nil {
+		for _, p := range images.pairs {
+			for _, script := range p.value.lookup("scripts").list() {
+				add(script)
+			}
+		}
+	}
+	return out
+}
+
+// list returns the items of a list; none for anything else.
+func (n *node) list() []*node {
+	if n == nil {
+		return nil
+	}
+	return n.items
+}
+
+// sameCase reports local files whose paths differ in case alone: a bundle could not hold both.
+func (d *decoder) sameCase(root *node) {
+	first := make(map[string]string)
+	for _, n := range localNodes(root) {
+		folded := FoldPath(n.text)
+		if old, ok := first[folded]; ok && old != n.text {
+			d.fail(n, "another local file has this path but for upper and lower case")
+			continue
+		}
+		first[folded] = n.text
+	}
+}

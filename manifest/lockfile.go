@@ -1,0 +1,272 @@
+package manifest
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxLock bounds the text of a lock: about 100,000 rows.
+const maxLock = 64 << 20
+
+var (
+	verified = matches(`^((hashicorp|provider|rpm)-pgp [0-9A-F]{16,64}|pinned|oci-digest|first-use)$`,
+		"hashicorp-pgp, provider-pgp or rpm-pgp with a KEYID, pinned, oci-digest or first-use")
+	rowKind = oneOf(KindHashiCorp, KindProvider, KindRPM, KindContainer, KindFile, KindEvidence)
+)
+
+// LoadLock reads the lock at path. One that is not there is fs.ErrNotExist; problems of its text are an Errors.
+func LoadLock(path string) (*Lock, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading lock: %w", err)
+	}
+	return ParseLock(path, src)
+}
+
+// ParseLock reads the text of a lock as strictly as Parse reads a manifest. Rows come back sorted by path.
+func ParseLock(file string, src []byte) (*Lock, error) {
+	root, errs := grow(file, src, maxLock)
+	d := decoder{file: file, errs: errs}
+	l := &Lock{}
+	if root != nil {
+		d.lock(root, l)
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	l.sort()
+	return l, nil
+}
+
+func (d *decoder) lock(root *node, l *Lock) {
+	if d.object(root, []string{"schema", "name", "version", "platform", "created", "inputs"}, "variables", "rows") == nil {
+		return
+	}
+	l.Schema = d.plain(root.lookup("schema"), oneOf(LockSchema))
+	l.Name = d.plain(root.lookup("name"), slugName)
+	l.Version = d.plain(root.lookup("version"), semantic)
+	l.Platform = d.plain(root.lookup("platform"), platform)
+	l.Inputs = d.plain(root.lookup("inputs"), digest)
+	if s := d.plain(root.lookup("created"), wholeSecond); s != "" {
+		l.Created, _ = time.Parse(time.RFC3339, s) // wholeSecond has parsed it
+	}
+	l.Variables = make(map[string]string)
+	if n := root.lookup("variables"); d.is(n, kindMap) {
+		for _, p := range n.pairs {
+			if what := variableName(p.key); what != "" || Secret(p.key) {
+				d.fail(p.value, cmp.Or(what, "a secret does not belong into a lock"))
+			}
+			l.Variables[p.key] = d.plain(p.value, anyText)
+		}
+	}
+	items := d.list(root.lookup("rows"))
+	for _, item := range items {
+		l.Rows = append(l.Rows, d.row(item))
+	}
+	d.rows(items, l.Rows)
+}
+
+func (d *decoder) row(item *node) Row {
+	n := d.object(item, []string{"path", "kind", "name", "url", "size", "sha256", "mode", "verified"}, "evidence")
+	if n == nil {
+		return Row{}
+	}
+	r := Row{
+		Path:     d.plain(n.lookup("path"), rowPath),
+		Kind:     d.plain(n.lookup("kind"), rowKind),
+		Name:     d.plain(n.lookup("name"), line),
+		URL:      d.plain(n.lookup("url"), canonicalURL),
+		SHA256:   d.plain(n.lookup("sha256"), digest),
+		Mode:     d.plain(n.lookup("mode"), fileMode),
+		Verified: d.plain(n.lookup("verified"), verified),
+	}
+	if v := n.lookup("size"); d.is(v, kindInt) {
+		size, err := strconv.ParseInt(v.text, 10, 64)
+		if err != nil || size < 0 || strconv.FormatInt(size, 10) != v.text {
+			d.fail(v, "want a number of bytes")
+		}
+		r.Size = size
+	}
+	for _, v := range d.list(n.lookup("evidence")) {
+		r.Evidence = append(r.Evidence, d.plain(v, rowPath))
+	}
+	slices.Sort(r.Evidence)
+	r.Evidence = slices.Compact(r.Evidence)
+	return r
+}
+
+// rows checks what one row cannot know: that paths differ, and that evidence is there.
+func (d *decoder) rows(items []*node, rows []Row) {
+	evidence := make(map[string]bool)
+	for _, r := range rows {
+		evidence[r.Path] = evidence[r.Path] || r.Kind == KindEvidence
+	}
+	d.folded = make(map[string]string)
+	for i, r := range rows {
+		if r.Path != "" {
+			d.claim(items[i], r.Path)
+		}
+		for _, p := range r.Evidence {
+			if p != "" && !evidence[p] {
+				d.fail(items[i], "evidence names a path that is no row of kind evidence")
+			}
+		}
+	}
+}
+
+// plain decodes text as it stands: a lock knows no references.
+func (d *decoder) plain(n *node, c check) string {
+	if !d.is(n, kindText) || !d.passes(n, n.text, c) {
+		return ""
+	}
+	return n.text
+}
+
+// rowPath takes a path of a bundle that is not one of its own files at the top.
+func rowPath(s string) string {
+	if what := CheckPath(s); what != "" {
+		return what
+	}
+	if !strings.Contains(s, "/") {
+		return "want a path in a folder of the bundle"
+	}
+	return ""
+}
+
+// canonicalURL takes a URL as a lock holds it. An image reference of a registry is written docker://.
+func canonicalURL(s string) string {
+	return location("http", "https", "file", "docker")(s)
+}
+
+func wholeSecond(s string) string {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || t.UTC().Format(time.RFC3339) != s || t.Year() < 1970 {
+		return "want a time like 2006-01-02T15:04:05Z"
+	}
+	return ""
+}
+
+func (l *Lock) sort() {
+	slices.SortFunc(l.Rows, func(a, b Row) int { return strings.Compare(a.Path, b.Path) })
+}
+
+// Marshal returns the text of the lock: the same bytes for the same value, whatever the order of its rows. It is checked
+// by reading it back, so that no lock is written that could not be read; the problems then are an Errors.
+func (l *Lock) Marshal() ([]byte, error) {
+	c := *l
+	c.Rows = slices.Clone(l.Rows)
+	c.sort()
+	var b lockWriter
+	b.field("", "schema", c.Schema)
+	b.field("", "name", c.Name)
+	b.field("", "version", c.Version)
+	b.field("", "platform", c.Platform)
+	b.field("", "created", c.Created.UTC().Format(time.RFC3339))
+	b.field("", "inputs", c.Inputs)
+	b.head("variables", len(c.Variables), "{}")
+	for _, name := range slices.Sorted(maps.Keys(c.Variables)) {
+		b.field("  ", name, c.Variables[name])
+	}
+	b.head("rows", len(c.Rows), "[]")
+	for _, r := range c.Rows {
+		b.row(r)
+	}
+	if _, err := ParseLock("lock", b.text); err != nil {
+		return nil, fmt.Errorf("writing lock: %w", err)
+	}
+	return b.text, nil
+}
+
+// lockWriter writes the YAML of a lock. Every text is a JSON string, which YAML reads the same and in one way only.
+type lockWriter struct{ text []byte }
+
+func (w *lockWriter) field(indent, key, value string) {
+	w.text = fmt.Appendf(w.text, "%s%s: %s\n", indent, key, quote(value))
+}
+
+func (w *lockWriter) head(key string, n int, empty string) {
+	if n == 0 {
+		w.text = fmt.Appendf(w.text, "%s: %s\n", key, empty)
+		return
+	}
+	w.text = fmt.Appendf(w.text, "%s:\n", key)
+}
+
+func (w *lockWriter) row(r Row) {
+	w.field("  - ", "path", r.Path)
+	w.field("    ", "kind", r.Kind)
+	w.field("    ", "name", r.Name)
+	w.field("    ", "url", r.URL)
+	w.text = fmt.Appendf(w.text, "    size: %d\n", r.Size)
+	w.field("    ", "sha256", r.SHA256)
+	w.field("    ", "mode", r.Mode)
+	w.field("    ", "verified", r.Verified)
+	evidence := slices.Clone(r.Evidence)
+	slices.Sort(evidence)
+	if evidence = slices.Compact(evidence); len(evidence) == 0 {
+		return
+	}
+	w.text = append(w.text, "    evidence:\n"...)
+	for _, p := range evidence {
+		w.text = fmt.Appendf(w.text, "      - %s\n", quote(p))
+	}
+}
+
+// quote writes a JSON string without the escapes that are for HTML only.
+func quote(s string) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
+		panic(err) // a string always encodes
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// Changes is how a lock differs from an older one, by path, each sorted.
+type Changes struct {
+	Added   []string
+	Removed []string
+	Changed []string
+}
+
+// Empty reports whether no row changed.
+func (c Changes) Empty() bool { return len(c.Added)+len(c.Removed)+len(c.Changed) == 0 }
+
+// Diff compares the rows of l with those of an older lock; nil stands for none.
+func (l *Lock) Diff(old *Lock) Changes {
+	before := make(map[string]Row)
+	if old != nil {
+		for _, r := range old.Rows {
+			before[r.Path] = r
+		}
+	}
+	var c Changes
+	for _, r := range l.Rows {
+		was, ok := before[r.Path]
+		delete(before, r.Path)
+		switch {
+		case !ok:
+			c.Added = append(c.Added, r.Path)
+		case !was.equal(r):
+			c.Changed = append(c.Changed, r.Path)
+		}
+	}
+	c.Removed = slices.Sorted(maps.Keys(before))
+	slices.Sort(c.Added)
+	slices.Sort(c.Changed)
+	return c
+}
+
+func (r Row) equal(o Row) bool {
+	evidence := slices.Equal(r.Evidence, o.Evidence)
+	r.Evidence, o.Evidence = nil, nil
+	return evidence && fmt.Sprint(r) == fmt.Sprint(o)
+}
