@@ -1,0 +1,212 @@
+package rpm
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// Header is what the headers of an RPM file say. A field that the file lacks is empty.
+type Header struct {
+	Name string
+	EVR  EVR    // Epoch "" when the package has none
+	Arch string // "src" for a source package
+
+	Summary, Description           string
+	URL, License, Vendor, Packager string
+	Group, BuildHost, SourceRPM    string
+	BuildTime                      int64 // Unix seconds
+	InstalledSize, ArchiveSize     int64 // bytes: of all files, of the uncompressed payload
+	Start, End                     int64 // byte range of the main header within the file
+	Provides, Requires             []Dep // as stored: with rpmlib() and what the package provides itself
+	Conflicts, Obsoletes           []Dep
+	Recommends, Suggests           []Dep
+	Supplements, Enhances          []Dep
+	Files                          []File
+	Changelog                      []Change // newest first, as packagers write it
+}
+
+// File is one path of a package.
+type File struct {
+	Path  string
+	Mode  uint16 // st_mode
+	Ghost bool   // owned but not in the payload
+}
+
+// Dir says whether the path is a directory.
+func (f File) Dir() bool { return f.Mode&0o170000 == 0o040000 }
+
+// Change is an entry of a package's change log.
+type Change struct {
+	Author string
+	Time   int64 // Unix seconds
+	Text   string
+}
+
+// NEVRA names the package in full, as Package.NEVRA does.
+func (h *Header) NEVRA() string { return h.Name + "-" + h.EVR.String() + "." + h.Arch }
+
+// ReadHeader reads the headers of the RPM file of size bytes in r. It checks their form only; see Verify for whether they
+// are genuine.
+func ReadHeader(r io.ReaderAt, size int64) (*Header, error) {
+	raw, err := readRaw(io.NewSectionReader(r, 0, size))
+	if err != nil {
+		return nil, fmt.Errorf("reading RPM header: %w", err)
+	}
+	h, err := raw.decode()
+	if err != nil {
+		return nil, fmt.Errorf("reading RPM header: %w", err)
+	}
+	return h, nil
+}
+
+// rawHeader is the part of an RPM file before the payload.
+type rawHeader struct {
+	sig, main  *index
+	start, end int64 // of main within the file
+}
+
+const leadSize = 96
+
+// readRaw reads lead, signature header and main header, and leaves r at the payload.
+func readRaw(r io.Reader) (*rawHeader, error) {
+	lead := make([]byte, leadSize)
+	if _, err := io.ReadFull(r, lead); err != nil {
+		return nil, fmt.Errorf("reading lead: %w", unexpectedEOF(err))
+	}
+	// Of the lead only magic and major version mean something; rpm looks at no more since 4.6.
+	if !bytes.Equal(lead[:4], []byte{0xed, 0xab, 0xee, 0xdb}) || lead[4] < 3 || lead[4] > 4 {
+		return nil, fmt.Errorf("reading lead: got %x, want an RPM version 3 or 4 file: %w", lead[:5], errBadHeader)
+	}
+	sig, err := readIndex(r, tagHeaderSignatures)
+	if err != nil {
+		return nil, fmt.Errorf("reading signature header: %w", err)
+	}
+	padding := int64(-len(sig.blob) & 7)
+	if _, err := io.CopyN(io.Discard, r, padding); err != nil {
+		return nil, fmt.Errorf("reading signature header: %w", unexpectedEOF(err))
+	}
+	main, err := readIndex(r, tagHeaderImmutable)
+	if err != nil {
+		return nil, fmt.Errorf("reading main header: %w", err)
+	}
+	start := leadSize + int64(len(sig.blob)) + padding
+	return &rawHeader{sig: sig, main: main, start: start, end: start + int64(len(main.blob))}, nil
+}
+
+func (raw *rawHeader) decode() (*Header, error) {
+	d := &decoder{index: raw.main}
+	h := &Header{
+		Name:        d.text(tagName),
+		EVR:         EVR{Version: d.text(tagVersion), Release: d.text(tagRelease)},
+		Arch:        d.text(tagArch),
+		Summary:     d.text(tagSummary),
+		Description: d.text(tagDescription),
+		URL:         d.text(tagURL),
+		License:     d.text(tagLicense),
+		Vendor:      d.text(tagVendor),
+		Packager:    d.text(tagPackager),
+		Group:       d.text(tagGroup),
+		BuildHost:   d.text(tagBuildHost),
+		SourceRPM:   d.text(tagSourceRPM),
+		BuildTime:   d.number(tagBuildTime),
+		Start:       raw.start,
+		End:         raw.end,
+
+		Provides:    d.deps(tagProvideName, tagProvideFlags, tagProvideVersion),
+		Requires:    d.deps(tagRequireName, tagRequireFlags, tagRequireVersion),
+		Conflicts:   d.deps(tagConflictName, tagConflictFlags, tagConflictVersion),
+		Obsoletes:   d.deps(tagObsoleteName, tagObsoleteFlags, tagObsoleteVersion),
+		Recommends:  d.deps(tagRecommendName, tagRecommendFlags, tagRecommendVersion),
+		Suggests:    d.deps(tagSuggestName, tagSuggestFlags, tagSuggestVersion),
+		Supplements: d.deps(tagSupplementName, tagSupplementFlags, tagSupplementVersion),
+		Enhances:    d.deps(tagEnhanceName, tagEnhanceFlags, tagEnhanceVersion),
+		Files:       d.files(),
+		Changelog:   d.changelog(),
+	}
+	if _, has := raw.main.entries[tagEpoch]; has {
+		h.EVR.Epoch = strconv.FormatInt(d.number(tagEpoch), 10)
+	}
+	if d.number(tagSourcePackage) != 0 || h.SourceRPM == "" {
+		h.Arch = "src"
+	}
+	h.InstalledSize = max(d.number(tagSize), d.number(tagLongSize))
+	sig := &decoder{index: raw.sig}
+	h.ArchiveSize = max(d.number(tagArchiveSize), sig.number(sigPayloadSize), sig.number(sigLongArchiveSize))
+	if d.err == nil {
+		d.err = sig.err
+	}
+	if d.err == nil && (h.Name == "" || h.EVR.Version == "" || h.EVR.Release == "" || h.Arch == "") {
+		d.err = fmt.Errorf("got %q without name, version, release or architecture: %w", h.NEVRA(), errBadHeader)
+	}
+	return h, d.err
+}
+
+// Bits of rpm's RPMSENSE that make a requirement Pre in repository metadata: PREREQ, SCRIPT_PRE, SCRIPT_POST.
+const sensePre = 1<<6 | 1<<9 | 1<<10
+
+func (d *decoder) deps(nameTag, flagsTag, versionTag tag) []Dep {
+	names, flags, versions := d.texts(nameTag), d.numbers(flagsTag), d.texts(versionTag)
+	if len(names) != len(flags) || len(names) != len(versions) {
+		d.wrong(nameTag, d.entries[nameTag], "as many flags and versions")
+		return nil
+	}
+	var deps []Dep
+	for i, name := range names {
+		dep := Dep{Name: name, Flags: Flags(flags[i]) & senseMask}
+		if dep.Flags != 0 {
+			evr := ParseEVR(versions[i])
+			dep.EVR = &evr
+		}
+		if flags[i]&sensePre != 0 {
+			dep.Flags |= Pre
+		}
+		deps = append(deps, dep)
+	}
+	return deps
+}
+
+const fileGhost = 1 << 6 // RPMFILE_GHOST
+
+func (d *decoder) files() []File {
+	paths := d.texts(tagOldFilenames)
+	if bases := d.texts(tagBaseNames); bases != nil {
+		dirs, dirOf := d.texts(tagDirNames), d.numbers(tagDirIndexes)
+		if len(dirOf) != len(bases) {
+			d.wrong(tagDirIndexes, d.entries[tagDirIndexes], "one for each name")
+			return nil
+		}
+		paths = make([]string, len(bases))
+		for i, base := range bases {
+			if dirOf[i] >= int64(len(dirs)) {
+				d.wrong(tagDirIndexes, d.entries[tagDirIndexes], "indexes of directories")
+				return nil
+			}
+			paths[i] = dirs[dirOf[i]] + base
+		}
+	}
+	modes, flags := d.numbers(tagFileModes), d.numbers(tagFileFlags)
+	if len(modes) != len(paths) || len(flags) != len(paths) {
+		d.wrong(tagFileModes, d.entries[tagFileModes], "modes and flags for each file")
+		return nil
+	}
+	var files []File
+	for i, path := range paths {
+		files = append(files, File{Path: path, Mode: uint16(modes[i]), Ghost: flags[i]&fileGhost != 0})
+	}
+	return files
+}
+
+func (d *decoder) changelog() []Change {
+	times, names, texts := d.numbers(tagChangelogTime), d.texts(tagChangelogName), d.texts(tagChangelogText)
+	if len(times) != len(names) || len(times) != len(texts) {
+		d.wrong(tagChangelogTime, d.entries[tagChangelogTime], "as many names and texts")
+		return nil
+	}
+	var log []Change
+	for i, name := range names {
+		log = append(log, Change{Author: name, Time: times[i], Text: texts[i]})
+	}
+	return log
+}
