@@ -36,13 +36,17 @@ func copyHeld(ctx context.Context, dst, src *os.File, f File) error {
 
 // copyHashed copies src to dst and checks size and digest on the way.
 func copyHashed(ctx context.Context, dst io.Writer, src io.ReadCloser, f File) error {
-	c := newChecked(src, f)
+	return pump(ctx, dst, newChecked(src, f), f)
+}
+
+// pump copies the content of f from a reader that checks it.
+func pump(ctx context.Context, dst io.Writer, src io.Reader, f File) error {
 	buf := make([]byte, min(f.Size+1, bufferSize))
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := c.Read(buf)
+		n, err := src.Read(buf)
 		if _, werr := dst.Write(buf[:n]); werr != nil {
 			return fmt.Errorf("writing %q: %w", f.Path, cause(werr))
 		}
@@ -91,8 +95,3 @@ func openContent(c Content, f File) (src *os.File, held bool, err error) {
 	}
 	return src, held, err
 }
-
-// discard is where bytes go that are only hashed. (io.Discard would do, but for its ReadFrom.)
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }

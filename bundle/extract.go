@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -99,7 +100,7 @@ func (x *extraction) file(ctx context.Context, f File) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("writing %q: %w", f.Path, cause(err)), rc.Close())
 	}
-	err = copyHashed(ctx, dst, rc, f)
+	err = pump(ctx, dst, rc, f)
 	if err == nil {
 		err = cause(dst.Chmod(f.perm())) // not OpenFile's: the umask is no part of the bundle
 	}
@@ -115,7 +116,7 @@ func (x *extraction) file(ctx context.Context, f File) (err error) {
 
 // keep decides about a file that is there already.
 func (x *extraction) keep(ctx context.Context, f File, fi fs.FileInfo) error {
-	exists := &ExistsError{f.Path}
+	exists := fmt.Errorf("%q: %w", f.Path, &ExistsError{f.Path})
 	if !fi.Mode().IsRegular() || fi.Size() != f.Size {
 		return exists
 	}
@@ -124,7 +125,7 @@ func (x *extraction) keep(ctx context.Context, f File, fi fs.FileInfo) error {
 		return fmt.Errorf("reading %q: %w", f.Path, cause(err))
 	}
 	defer old.Close()
-	err = copyHashed(ctx, discard{}, old, f)
+	err = copyHashed(ctx, io.Discard, old, f)
 	var mismatch *MismatchError
 	if errors.As(err, &mismatch) {
 		return exists

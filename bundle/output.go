@@ -117,6 +117,9 @@ func (o Output) present(ctx context.Context, path string, index []byte, folder b
 		if len(entries) == 0 {
 			return false, nil
 		}
+		if o.Force && !isBundleFolder(path) {
+			return false, exists
+		}
 	case folder || !fi.Mode().IsRegular():
 		return false, exists // also with Force: a file is no folder, and neither gives way to the other
 	}

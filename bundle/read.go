@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"strings"
 )
 
 // Open opens one file of a bundle that Trust or Verify accepted: a file of the index, bundle.json, a signature or
@@ -20,7 +20,7 @@ func (b *Bundle) Open(path string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("opening %q: %w", path, ErrUnverified)
 	}
 	if data, ok := b.meta(path); ok {
-		return io.NopCloser(strings.NewReader(string(data))), nil
+		return io.NopCloser(bytes.NewReader(data)), nil
 	}
 	f, ok := find(b.index.Files, path)
 	if !ok {
@@ -60,12 +60,15 @@ type Section struct {
 	io.Closer
 }
 
-// OpenAt opens one file of the index for random access. All of it is checked before OpenAt returns, through the
+// OpenAt opens one file of those that Open takes for random access. All of it is checked before OpenAt returns, through the
 // descriptor that the section reads from; after a Verify of a tar that has been done already and is not repeated.
 // It needs a tar, a folder, or an fs.FS whose files are io.ReaderAt. The caller closes the section.
 func (b *Bundle) OpenAt(path string) (*Section, error) {
 	if !b.trusted.Load() {
 		return nil, fmt.Errorf("opening %q: %w", path, ErrUnverified)
+	}
+	if data, ok := b.meta(path); ok {
+		return &Section{io.NewSectionReader(bytes.NewReader(data), 0, int64(len(data))), io.NopCloser(nil)}, nil
 	}
 	f, ok := find(b.index.Files, path)
 	if !ok {

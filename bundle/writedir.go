@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -200,7 +201,7 @@ func rehash(ctx context.Context, file *os.File, f File, held bool) error {
 	if held {
 		return nil
 	}
-	return copyHashed(ctx, discard{}, file, f)
+	return copyHashed(ctx, io.Discard, file, f)
 }
 
 // link puts a hard link to src in the place of the file just created, if src is a file that nobody is to write to.
@@ -226,18 +227,14 @@ func (t *tempFolder) commit(target string, force bool) error {
 	if err := syncTree(t.lock); err != nil {
 		return fmt.Errorf("syncing: %w", cause(err))
 	}
-	// A rename takes the place of nothing or of an empty folder only.
-	err := os.Rename(t.path, target)
+	// rename(2) takes the place of nothing or of an empty folder; os.Rename refuses the latter.
+	err := syscall.Rename(t.path, target)
 	if err != nil && force && isBundleFolder(target) {
 		err = exchange(t.path, target)
 	} else if err == nil {
 		t.path = "" // nothing to remove
 	}
 	if err != nil {
-		var le *os.LinkError
-		if errors.As(err, &le) {
-			err = le.Err
-		}
 		return fmt.Errorf("renaming: %w", err)
 	}
 	parent, err := os.Open(filepath.Dir(target))
