@@ -1,0 +1,5 @@
+#!/bin/sh
+
+docker --version
+loaded docker.service
+systemctl is-enabled docker.service

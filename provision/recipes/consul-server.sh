@@ -1,0 +1,21 @@
+#!/bin/sh
+# The configuration template of a Consul server. The cluster set-up replaces the names in capitals.
+#
+# after consul
+
+put /etc/consul.d/consul.hcl 0640 consul:consul <<'HCL'
+datacenter = "DATACENTER"
+data_dir = "/data/consul"
+client_addr = "0.0.0.0"
+node_name = "NODENAME"
+retry_join = ["CONSUL_SERVER1_IP", "CONSUL_SERVER2_IP", "CONSUL_SERVER3_IP"]
+performance {
+  raft_multiplier = 1
+}
+server = true
+bootstrap_expect = 3
+ui = true
+connect {
+  enabled = true
+}
+HCL

@@ -1,0 +1,3 @@
+#!/bin/sh
+fill /etc/consul.d/consul.hcl
+start consul.service

@@ -1,0 +1,2 @@
+#!/bin/sh
+fill /etc/systemd/system/consul.service

@@ -1,0 +1,2 @@
+#!/bin/sh
+systemctl is-enabled docker.service

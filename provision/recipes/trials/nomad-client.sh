@@ -1,0 +1,3 @@
+#!/bin/sh
+fill /etc/nomad.d/client.hcl
+start nomad.service
