@@ -1,0 +1,258 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/offbake/offbake/bundle/ufile"
+)
+
+// Key is a key pair that may use a store.
+type Key = ufile.KeyPair
+
+// DefaultBucket is the bucket of a store whose options name none.
+const DefaultBucket = "bundles"
+
+// StoreOptions configure Store.
+type StoreOptions struct {
+	// Dir is the store's folder; it is made where it is missing. A folder that holds something else is refused.
+	Dir string
+	// Bucket is the one bucket of this store; "" is DefaultBucket. It is part of what clients sign.
+	Bucket string
+	// Domain, when given, is what follows "BUCKET." in the Host of requests: a host under it with another label is
+	// another bucket, which does not exist. Any other Host means Bucket.
+	Domain string
+	// Keys may read, write and list. Without any, nothing can be written.
+	Keys []Key
+	// Public lets anyone read an object whose key they know. Listing and writing still need a key.
+	Public bool
+	// Stall is how long a request's body may give no byte; 0 is a minute.
+	Stall time.Duration
+	// Log gets one line a request, without its query, which may be a signature. Nil is silent.
+	Log *slog.Logger
+}
+
+// Objects is a UFile-compatible object store in a folder, as strict as the real service where that is known. It is safe
+// for concurrent use. What it answered 2xx to is on disk.
+type Objects struct {
+	o    StoreOptions
+	disk *disk
+
+	mu      sync.Mutex
+	uploads map[string]*upload // those that a request has named since the start
+}
+
+// Store opens a store. It is one process's alone until Close or the end of the process; what a killed one left half
+// done is removed. The server that uses it should set ReadHeaderTimeout and IdleTimeout.
+func Store(o StoreOptions) (*Objects, error) {
+	if o.Bucket == "" {
+		o.Bucket = DefaultBucket
+	}
+	if strings.Trim(o.Bucket, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || len(o.Bucket) > 63 {
+		return nil, fmt.Errorf("opening store %q: bucket name: got %q, want lower-case letters, digits and '-'", o.Dir, o.Bucket)
+	}
+	for _, k := range o.Keys {
+		if k.Public == "" || k.Private == "" || strings.Contains(k.Public, ":") {
+			return nil, fmt.Errorf("opening store %q: a key pair is incomplete or has a colon in its public key", o.Dir)
+		}
+	}
+	if o.Stall == 0 {
+		o.Stall = time.Minute
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	d, err := openDisk(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening store %q: %w", o.Dir, err)
+	}
+	return &Objects{o: o, disk: d, uploads: map[string]*upload{}}, nil
+}
+
+// Close lets another process have the folder. The caller has ended all requests before.
+func (s *Objects) Close() error { return s.disk.close() }
+
+// ServeHTTP answers one request.
+func (s *Objects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	session := sessionID()
+	h := w.Header()
+	h[ufile.SessionHeader] = []string{session} // as the service spells it, not canonical
+	h.Set("X-Content-Type-Options", "nosniff")
+	c := &call{s: s, w: &countingWriter{ResponseWriter: w}, r: r, key: requestKey(r), query: r.URL.Query()}
+	c.body = &stallReader{r: r.Body, c: http.NewResponseController(w), stall: s.o.Stall}
+	if err := c.serve(); err != nil {
+		answer := asAnswer(err)
+		if answer.Status >= http.StatusInternalServerError {
+			s.o.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "answering", slog.String("session", session), slog.Any("cause", err))
+		}
+		if c.w.status != 0 {
+			panic(http.ErrAbortHandler) // too late to say it: cut the connection, so that the body is not taken for whole
+		}
+		c.drain()
+		sendError(c.w, answer)
+	}
+	s.o.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelInfo, "request", slog.String("session", session),
+		slog.String("method", r.Method), slog.String("key", c.key), slog.Int("status", c.w.status),
+		slog.Int64("bytes", c.w.bytes), slog.Duration("took", time.Since(start)))
+}
+
+// call is one request being answered.
+type call struct {
+	s     *Objects
+	w     *countingWriter
+	r     *http.Request
+	key   string
+	query url.Values
+	body  io.Reader
+}
+
+// drain reads what a client still sends, up to a part's worth: one that is cut off while it sends would see a reset
+// connection instead of the answer.
+func (c *call) drain() {
+	if c.r.Header.Get("Expect") == "" { // one that waits for leave to send is just not given it
+		io.CopyN(io.Discard, c.body, ufile.BlockSize+1)
+	}
+}
+
+// asAnswer says to the client what it may know of an error: all of one that is its own, nothing of a server's.
+func asAnswer(err error) *ufile.Error {
+	var answer *ufile.Error
+	var finish *finishError
+	var limit *requestError
+	switch {
+	case errors.As(err, &answer):
+		return answer
+	case errors.As(err, &limit):
+		return &ufile.Error{Status: limit.status, Message: limit.text}
+	case errors.As(err, &finish):
+		return &ufile.Error{Status: http.StatusBadRequest, Message: finish.text}
+	case errors.Is(err, errNoUpload):
+		return &ufile.Error{Status: http.StatusNotFound, Message: "upload not exist"}
+	case errors.Is(err, errDuplicate):
+		return &ufile.Error{Status: http.StatusInternalServerError, RetCode: ufile.DuplicatePart, Message: "put duplicate key error"}
+	case errors.Is(err, errSuperseded):
+		return &ufile.Error{Status: http.StatusConflict, Message: "another request writes this part"}
+	}
+	return &ufile.Error{Status: http.StatusInternalServerError, Message: "internal error"}
+}
+
+// requestError is a fault of the request for which the service has no RetCode that we know.
+type requestError struct {
+	status int
+	text   string
+}
+
+func (e *requestError) Error() string { return e.text }
+
+func badRequest(format string, args ...any) error {
+	return &requestError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+func notFound() error {
+	return &ufile.Error{Status: http.StatusNotFound, RetCode: ufile.FileNotExist, Message: "file not exist"}
+}
+
+// serve checks what every request must hold, then does what it asks.
+func (c *call) serve() error {
+	if !c.bucketExists() {
+		return &ufile.Error{Status: http.StatusNotFound, RetCode: ufile.BucketNotExist, Message: "bucket not exist"}
+	}
+	op, err := c.operation()
+	if err != nil {
+		return err
+	}
+	if err := c.authorize(op); err != nil {
+		return err
+	}
+	if c.key != "" {
+		if err := ufile.CheckKey(c.key); err != nil {
+			return badRequest("%v", err)
+		}
+	}
+	return op.do()
+}
+
+// bucketExists resolves the bucket from the request's host.
+func (c *call) bucketExists() bool {
+	if c.s.o.Domain == "" {
+		return true
+	}
+	host := c.r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	label, under := strings.CutSuffix(strings.ToLower(host), "."+strings.ToLower(c.s.o.Domain))
+	return !under || label == c.s.o.Bucket
+}
+
+// operation is one thing that a store can be asked to do.
+type operation struct {
+	do     func() error
+	public bool // needs no key where reads are public
+}
+
+// operation finds what the request asks for. A query or header that this server does not know is refused where
+// ignoring it would change an object: PUT /key?restore is not an upload of nothing.
+func (c *call) operation() (operation, error) {
+	ops := map[string]operation{
+		"GET list":        {c.list, false},
+		"GET listobjects": {c.listObjects, false},
+		"GET muploadpart": {c.listParts, false},
+		"GET muploadid":   {c.listUploads, false},
+	}
+	if c.key != "" {
+		ops = map[string]operation{
+			"GET ":                    {c.get, true},
+			"HEAD ":                   {c.get, true},
+			"PUT ":                    {c.put, false},
+			"DELETE ":                 {c.remove, false},
+			"POST uploads":            {c.initiate, false},
+			"PUT partNumber uploadId": {c.putPart, false},
+			"POST uploadId":           {c.finish, false},
+			"DELETE uploadId":         {c.abort, false},
+		}
+	}
+	op, ok := ops[c.r.Method+" "+c.asks()]
+	if !ok || c.r.Header.Get("X-Ufile-Copy-Source") != "" {
+		return operation{}, &requestError{http.StatusNotImplemented, "this store does not know this request"}
+	}
+	return op, nil
+}
+
+// asks returns the names in the query that say what is asked for, sorted: those that only carry a signature or a
+// setting of the one operation they belong to are left out.
+func (c *call) asks() string {
+	names := map[string]bool{}
+	for name := range c.query {
+		names[name] = true
+	}
+	for _, name := range []string{ufile.QueryExpires, ufile.QueryPublicKey, ufile.QuerySignature} {
+		delete(names, name)
+	}
+	for op, settings := range map[string][]string{
+		"list":        {"prefix", "marker", "limit"},
+		"listobjects": {"prefix", "marker", "delimiter", "max-keys"},
+		"muploadpart": {"uploadId", "max-parts", "part-number-marker"},
+		"muploadid":   {"prefix", "marker", "limit"},
+	} {
+		if c.key == "" && names[op] {
+			for _, name := range settings {
+				delete(names, name)
+			}
+		}
+	}
+	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
+		delete(names, "ufileattname")
+	}
+	return strings.Join(sortedKeys(names), " ")
+}
