@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/offbake/offbake/bundle/assemble"
+	"github.com/offbake/offbake/bundle/sign"
+	"github.com/offbake/offbake/manifest"
+)
+
+func (a *app) fetchCmd() *cobra.Command {
+	var o fetchOptions
+	net := netFlags{}
+	cmd := &cobra.Command{
+		Use:   "fetch [-o FILE|DIR/]",
+		Short: "Download and check everything, and write one signed bundle",
+		Long: `Downloads what manifest.lock pins (locking first where there is no valid lock), checks every byte, and writes one signed
+bundle: a tar, or a folder when -o ends in a slash. Interrupted downloads go on where they stopped. One lock gives the
+same bytes on any machine.` + "\n" + exitStatus,
+		Example: "  offbake fetch --key offbake.key\n  offbake fetch --locked -o out/",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			started := time.Now()
+			key, err := a.signingKey(o.unsigned)
+			if err != nil {
+				return err
+			}
+			job, err := a.fetchJob(&net)
+			if err != nil {
+				return err
+			}
+			defer job.close()
+			res, err := job.fetch(cmd.Context(), key, o)
+			if err != nil {
+				return err
+			}
+			r := fetchResult{"offbake/fetch/1", res.Bundle, res.Identity, res.KeyID, res.Files, res.Bytes, res.Downloaded,
+				res.Reused, time.Since(started).Seconds()}
+			return a.result(r, fmt.Sprintf("%s  sha256:%s  %d files, %s (%s downloaded, %s reused)", r.Bundle, r.SHA256, r.Files,
+				humanize.IBytes(uint64(r.Bytes)), humanize.IBytes(uint64(r.Downloaded)), humanize.IBytes(uint64(r.Reused))))
+		},
+	}
+	cmd.Flags().StringVarP(&o.out, "output", "o", "", "write the bundle to `FILE`, or to a folder DIR/ (default NAME-VERSION.tar)")
+	cmd.Flags().BoolVar(&o.locked, "locked", false, "refuse to lock: manifest.lock must be there and valid")
+	cmd.Flags().BoolVar(&o.unsigned, "unsigned", false, "for trials: write a bundle that nobody signed")
+	cmd.Flags().BoolVar(&o.force, "force", false, "replace another bundle at the output")
+	net.add(cmd)
+	return cmd
+}
+
+type fetchOptions struct {
+	out                     string
+	locked, unsigned, force bool
+}
+
+type fetchResult struct {
+	Schema     string  `json:"schema"`
+	Bundle     string  `json:"bundle"`
+	SHA256     string  `json:"sha256"`
+	KeyID      string  `json:"keyid"`
+	Files      int     `json:"files"`
+	Bytes      int64   `json:"bytes"`
+	Downloaded int64   `json:"downloaded"`
+	Reused     int64   `json:"reused"`
+	Seconds    float64 `json:"seconds"`
+}
+
+var errNoLock = errors.New("no valid manifest.lock")
+
+// fetch makes the bundle, locking first where no valid lock is and that is allowed.
+func (j *fetchJob) fetch(ctx context.Context, key *sign.Key, o fetchOptions) (assemble.FetchResult, error) {
+	lock, err := j.validLock()
+	if err != nil && o.locked {
+		return assemble.FetchResult{}, &usageError{fmt.Errorf("fetching with --locked: %w", err)}
+	}
+	if err != nil {
+		j.app.progress().Line("%v; locking first", err)
+		if lock, _, err = j.lock(ctx); err != nil {
+			return assemble.FetchResult{}, err
+		}
+	}
+	return assemble.Fetch(ctx, assemble.FetchOptions{Manifest: j.manifest, Inputs: j.inputs, Lock: lock, Key: key, Out: o.out,
+		Force: o.force, Fetcher: j.fetcher, Progress: j.app.progress()})
+}
+
+// validLock returns the lock if it is of these inputs.
+func (j *fetchJob) validLock() (*manifest.Lock, error) {
+	lock, err := manifest.LoadLock(j.lockPath)
+	if isNotExist(err) {
+		return nil, fmt.Errorf("%w: %q is missing", errNoLock, j.lockPath)
+	}
+	if err != nil {
+		return nil, err
+	}
+	digest, err := j.inputs.Digest()
+	if err != nil {
+		return nil, err
+	}
+	if lock.Inputs != digest {
+		return nil, fmt.Errorf("%w: the manifest's inputs have changed since %q was written", errNoLock, j.lockPath)
+	}
+	return lock, nil
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"syscall"
+
+	"github.com/offbake/offbake/bundle"
+	"github.com/offbake/offbake/bundle/assemble"
+	"github.com/offbake/offbake/bundle/fetch"
+	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/sign"
+	"github.com/offbake/offbake/bundle/source"
+	"github.com/offbake/offbake/internal/transport"
+	"github.com/offbake/offbake/manifest"
+	"github.com/offbake/offbake/provision"
+)
+
+// as reports whether err is, or wraps, an error of type T.
+func as[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}
+
+func isUsage(err error) bool {
+	return as[*usageError](err) || as[manifest.Errors](err) || as[*manifest.Error](err) || as[*manifest.MissingError](err) ||
+		provision.IsPlanError(err)
+}
+
+// isUntrusted tells what was refused from what merely failed: wrong bytes, wrong form, no good signature.
+func isUntrusted(err error) bool {
+	return bundle.Refused(err) || errors.Is(err, errNoTrust) || as[*fetch.MismatchError](err) ||
+		as[*source.SignatureError](err) || as[*source.KeyChangedError](err) || as[*rpm.SignatureError](err) ||
+		as[*rpm.MismatchError](err) || as[*assemble.HostileError](err)
+}
+
+func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// hint tells what to do about an error; "" where the error says it all.
+func (a *app) hint(err error) string {
+	var egress *provision.EgressError
+	var status *transport.StatusError
+	switch {
+	case errors.Is(err, errNoTrust):
+		return "name the key that you trust: --pubkey offbake.pub"
+	case errors.Is(err, errNoKey):
+		return "make a key with: offbake keygen; then give --key offbake.key (or --unsigned for a trial)"
+	case errors.Is(err, errNoPassword):
+		return "export OFFBAKE_KEY_PASSWORD, or make a key without one: offbake keygen --no-password"
+	case errors.Is(err, errNoLock):
+		return "run: offbake lock -f " + a.manifestPath()
+	case errors.Is(err, sign.ErrUntrusted):
+		return "the bundle is signed by another key; get its public key by a way that you trust, and give it with --pubkey"
+	case as[*bundle.ExistsError](err):
+		return "give another -o, or --force to replace it"
+	case errors.As(err, &egress):
+		return "take what it needs into the manifest's artifacts, and read it from ${FILE_SERVER} or the bundle's repository"
+	case errors.Is(err, transport.ErrBlocked):
+		return "offline, only the store and the hosts are spoken to"
+	case errors.As(err, &status) && (status.Code == 404 || status.Code == 410):
+		return "the vendor does not have this file; check name and version in " + a.manifestPath()
+	case errors.As(err, &status) && (status.Code == 401 || status.Code == 403):
+		return "check UCLOUD_PUBKEY and UCLOUD_SECRET, and the machine's clock"
+	case errors.Is(err, syscall.ENOSPC):
+		return "make room on the disk; what was downloaded is kept in the cache and not asked for again"
+	case as[*net.DNSError](err):
+		return "check the network and the proxy settings; what was downloaded is kept for the next run"
+	}
+	return ""
+}
