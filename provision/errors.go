@@ -1,10 +1,13 @@
 package provision
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
+
+	"github.com/offbake/offbake/manifest"
 )
 
 // ExitError is a command that ran on a host and failed. Host.Run returns it; Bake adds what the command printed.
@@ -48,3 +51,101 @@ func (a Attempt) String() string {
 	}
 	return s + ")"
 }
+
+// RecipeError is an image whose recipes cannot be run as they stand: the manifest is wrong.
+type RecipeError struct{ Image, Recipe, What string }
+
+func (e *RecipeError) Error() string {
+	return fmt.Sprintf("image %q: recipe %q: %s", e.Image, e.Recipe, e.What)
+}
+
+// VariableError is a variable whose value cannot serve: the manifest or the command line is wrong.
+type VariableError struct {
+	Image    string
+	Recipe   string // "" when it is no recipe that reads it
+	Variable string
+	What     string // what is the matter with it, for example "is empty"
+}
+
+func (e *VariableError) Error() string {
+	if e.Recipe == "" {
+		return fmt.Sprintf("image %q: variable %q %s", e.Image, e.Variable, e.What)
+	}
+	return fmt.Sprintf("image %q: recipe %q: variable %q %s", e.Image, e.Recipe, e.Variable, e.What)
+}
+
+// NeedError is a file that an image takes and the bundle does not hold.
+type NeedError struct {
+	manifest.Need
+	Value string   // of Need.Variable
+	Have  []string // what the bundle holds of that kind, sorted
+}
+
+func (e *NeedError) Error() string {
+	s := fmt.Sprintf("image %q: ", e.Image)
+	if e.Recipe != "" {
+		s += fmt.Sprintf("recipe %q takes ", e.Recipe)
+	}
+	s += fmt.Sprintf("%q", e.Path)
+	if e.Variable != "" {
+		s += fmt.Sprintf(" (variable %s is %q)", e.Variable, e.Value)
+	}
+	s += ", which the bundle does not hold"
+	if len(e.Have) > 0 {
+		s += "; it holds " + strings.Join(e.Have, ", ")
+	}
+	return s
+}
+
+// IsUsage reports whether an error, or one of those that it joins, is the user's manifest or variables and not what
+// happened to a host.
+func IsUsage(err error) bool {
+	var recipe *RecipeError
+	var variable *VariableError
+	var need *NeedError
+	return errors.As(err, &recipe) || errors.As(err, &variable) || errors.As(err, &need)
+}
+
+// PackageError lists packages that an image takes and that neither its base has nor the bundle's repository.
+type PackageError struct{ Missing []manifest.Need }
+
+func (e *PackageError) Error() string {
+	parts := make([]string, len(e.Missing))
+	for i, n := range e.Missing {
+		parts[i] = fmt.Sprintf("%s (recipe %s)", n.Package, n.Recipe)
+	}
+	return "neither the host nor the bundle has " + strings.Join(parts, ", ")
+}
+
+// StepError is where the making of one image ended.
+type StepError struct {
+	Image string
+	Step  string   // gerund and object: `running recipe "consul"`
+	Tail  []string // the last lines that the host printed, without secrets
+	Kept  string   // name of the host, when it was kept to look at
+	Err   error
+}
+
+func (e *StepError) Error() string {
+	s := fmt.Sprintf("baking %q: %s: %v", e.Image, e.Step, e.Err)
+	if len(e.Tail) > 0 {
+		s += fmt.Sprintf(", after %q", strings.Join(e.Tail, "\n"))
+	}
+	if e.Kept != "" {
+		s += fmt.Sprintf("; host %q is kept", e.Kept)
+	}
+	return s
+}
+
+func (e *StepError) Unwrap() error { return e.Err }
+
+// faults gathers errors of the same standing, to tell all at once.
+type faults []error
+
+func (f *faults) add(err error) {
+	if err != nil {
+		*f = append(*f, err)
+	}
+}
+
+func (f faults) err() error { return errors.Join(f...) }

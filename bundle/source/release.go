@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,27 +27,19 @@ var builtinHashiCorp []byte
 // Release is one zip of the releases layout: https://releases.hashicorp.com/NAME/VERSION/NAME_VERSION_OS_ARCH.zip, which
 // a SHA256SUMS document lists and a signature of that document vouches for.
 type Release struct {
-	Name    string // what the user calls it: "consul 1.6.1", "provider hashicorp/null 2.1.2"
-	Kind    string // manifest.KindHashiCorp or KindProvider
-	Path    string // of the zip in the bundle
-	Version string
-	Zip     string // file name of the zip, as SHA256SUMS lists it
-	URL     string // of the folder that holds zip, sums and signature; ends in a slash
-	Key     string // local path of the key; "" for the built-in one
+	Name     string // what the user calls it: "consul 1.6.1", "provider hashicorp/null 2.1.2"
+	Kind     string // manifest.KindHashiCorp or KindProvider
+	Version  string
+	Path     string // of the zip in the bundle
+	Unpacked string // path in the bundle of the program in the zip
+	Zip      string // file name of the zip, as SHA256SUMS lists it
+	URL      string // of the folder that holds zip, sums and signature; ends in a slash
+	Key      string // local path of the key; "" for the built-in one
 
-	// Provider is set for providers only.
-	Provider *Provider
-
-	evidence string // folder in the bundle
-	product  string
-	platform string // os_arch
-}
-
-// Provider is what a Terraform provider's release is besides a zip.
-type Provider struct {
-	Registry, Namespace, Type string
-	Platform                  string // os_arch
-	Protocols                 []int  // of the plugin protocol, as the manifest has them
+	product  string            // first part of all file names
+	evidence string            // folder in the bundle
+	platform string            // providers only
+	provider manifest.Provider // providers only
 }
 
 // Releases lists what the manifest's hashicorp and providers entries stand for, in its order.
@@ -56,81 +47,80 @@ func Releases(in *manifest.Inputs) []Release {
 	platform := strings.ReplaceAll(in.Platform, "/", "_")
 	var all []Release
 	for _, h := range in.Artifacts.HashiCorp {
-		r := Release{Name: h.Product + " " + h.Version, Kind: manifest.KindHashiCorp, Version: h.Version, Key: h.Key}
-		r.place(h.Product, platform)
-		r.Path = "files/" + r.Zip
+		r := newRelease(h.Product, h.Version, h.Key, h.Zip(in.Platform))
+		r.Name = h.Product + " " + h.Version
+		r.Kind = manifest.KindHashiCorp
+		r.Path = path.Join(manifest.FilesDir, r.Zip)
+		r.Unpacked = path.Join(manifest.FilesDir, h.Binary(in.Platform))
 		r.evidence = path.Join("evidence/hashicorp", h.Product, h.Version)
 		all = append(all, r)
 	}
 	for _, p := range in.Artifacts.Providers {
-		registry, namespace, kind := SplitSource(p.Source)
-		r := Release{Name: "provider " + p.Source + " " + p.Version, Kind: manifest.KindProvider, Version: p.Version, Key: p.Key}
-		r.place("terraform-provider-"+kind, platform)
-		folder := path.Join(registry, namespace, kind)
-		r.Path = path.Join("terraform", folder, r.Zip)
-		r.evidence = path.Join("evidence/providers", folder, p.Version)
-		r.Provider = &Provider{Registry: registry, Namespace: namespace, Type: kind, Platform: platform, Protocols: p.Protocols}
+		product := "terraform-provider-" + p.Type()
+		r := newRelease(product, p.Version, p.Key, product+"_"+p.Version+"_"+platform+".zip")
+		r.Name = "provider " + p.Source + " " + p.Version
+		r.Kind = manifest.KindProvider
+		r.Path = path.Join("terraform", fullSource(p.Source), r.Zip)
+		r.Unpacked = path.Join(manifest.FilesDir, p.Flat())
+		r.evidence = path.Join("evidence/providers", fullSource(p.Source), p.Version)
+		r.platform, r.provider = platform, p
 		all = append(all, r)
 	}
 	return all
 }
 
-func (r *Release) place(product, platform string) {
-	r.product, r.platform = product, platform
-	r.Zip = fmt.Sprintf("%s_%s_%s.zip", product, r.Version, platform)
-	r.URL = releasesURL + product + "/" + r.Version + "/"
+func newRelease(product, version, key, zip string) Release {
+	return Release{Version: version, Key: key, Zip: zip, URL: releasesURL + product + "/" + version + "/", product: product}
 }
 
-// SplitSource takes a provider's source address apart; the registry is Terraform's when it names none.
-func SplitSource(source string) (registry, namespace, kind string) {
-	parts := strings.Split(source, "/")
-	if len(parts) == 2 {
-		parts = append([]string{"registry.terraform.io"}, parts...)
+// fullSource is a provider's source address with its registry, which is Terraform's when it names none.
+func fullSource(source string) string {
+	if strings.Count(source, "/") == 1 {
+		return "registry.terraform.io/" + source
 	}
-	if len(parts) != 3 {
-		return "", "", source // the manifest refuses it
-	}
-	return parts[0], parts[1], parts[2]
+	return source
 }
 
-// Member tells whether name is the file in the zip that the release is about.
-func (r *Release) Member(name string) bool {
-	if r.Provider == nil {
-		return name == r.product
+// IsMember tells whether name is the file in the zip that the release is about: a product's program has its name, a
+// plugin's its version too, and mostly the lowest protocol that it speaks.
+func (r *Release) IsMember(name string) bool {
+	rest, ok := strings.CutPrefix(name, r.product)
+	if r.Kind == manifest.KindHashiCorp {
+		return ok && rest == ""
 	}
-	rest, ok := strings.CutPrefix(name, r.product+"_v"+r.Version)
-	return ok && regexp.MustCompile(`^(_x[0-9]+)?$`).MatchString(rest)
+	rest, versioned := strings.CutPrefix(rest, "_v"+r.Version)
+	protocol, named := strings.CutPrefix(rest, "_x")
+	return ok && versioned && (rest == "" || named && protocol != "" && strings.Trim(protocol, "0123456789") == "")
 }
 
-// Unpacked lists the paths in the bundle at which the member lies unpacked: a product's as its zip without ".zip", a
-// provider's once per protocol that the manifest gives. The member's own name may tell its protocol; one that the
-// manifest does not give is an error.
-func (r *Release) Unpacked(member string) ([]string, error) {
-	if r.Provider == nil {
-		return []string{"files/" + strings.TrimSuffix(r.Zip, ".zip")}, nil
+// CheckMember compares the protocol that the name of a provider's member tells with the manifest's word, by which
+// Terraform 0.12 finds the unpacked plugin.
+func (r *Release) CheckMember(name string) error {
+	_, protocol, named := strings.Cut(strings.TrimPrefix(name, r.product+"_v"+r.Version), "_x")
+	if r.Kind != manifest.KindProvider || !named {
+		return nil
 	}
-	base, protocol, has := strings.Cut(member, "_x")
-	if n, err := strconv.Atoi(protocol); has && len(r.Provider.Protocols) > 0 && (err != nil || !slices.Contains(r.Provider.Protocols, n)) {
-		return nil, fmt.Errorf("got plugin protocol %s, want one of %v as the manifest says", protocol, r.Provider.Protocols)
+	want := r.provider.Protocols
+	if len(want) == 0 {
+		want = []int{5} // what manifest.Provider.Flat takes
 	}
-	if len(r.Provider.Protocols) == 0 {
-		return []string{"files/" + member}, nil
+	if n, err := strconv.Atoi(protocol); err != nil || !slices.Contains(want, n) {
+		return fmt.Errorf("the plugin is for protocol %s, want %v as the manifest's protocols say", protocol, want)
 	}
-	var paths []string
-	for _, p := range r.Provider.Protocols {
-		paths = append(paths, fmt.Sprintf("files/%s_x%d", base, p))
-	}
-	return paths, nil
+	return nil
 }
 
-// Evidence is what vouches for a release: the documents, and where they lie in the bundle.
+// Platform is the provider's platform as Terraform writes it, os_arch; "" for a product.
+func (r *Release) Platform() string { return r.platform }
+
+// Evidence is what vouches for a release.
 type Evidence struct {
 	Sums, Signature, Key []byte
 }
 
 func (r *Release) sumsName() string { return r.product + "_" + r.Version + "_SHA256SUMS" }
 
-// SumsPath, SignaturePath and KeyPath are where the evidence lies in the bundle.
+// SumsPath is where the vendor's list of digests lies in the bundle.
 func (r *Release) SumsPath() string { return path.Join(r.evidence, r.sumsName()) }
 
 // SignaturePath is where the signature of the sums lies in the bundle.

@@ -12,8 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // floor is the least that any such tool must do: 8 connections, each body hashed while it is written to a file, and
@@ -33,32 +34,18 @@ func floor(url, dir string) error {
 		_, name, _ := strings.Cut(lines.Text(), "  ")
 		names = append(names, name)
 	}
-	jobs, errs := make(chan string), make(chan error, 8)
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			buf := make([]byte, 256<<10)
-			for name := range jobs {
-				if err := download(client, url+"/"+name, filepath.Join(dir, name), buf); err != nil {
-					errs <- err
-					return
-				}
-			}
-		})
-	}
+	var group errgroup.Group
+	group.SetLimit(8)
 	for _, name := range names {
-		jobs <- name
+		group.Go(func() error { return download(client, url+"/"+name, filepath.Join(dir, name)) })
 	}
-	close(jobs)
-	wg.Wait()
-	close(errs)
-	if err := <-errs; err != nil {
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	return pack(filepath.Join(dir, "floor.tar"), dir, names)
 }
 
-func download(client *http.Client, url, path string, buf []byte) error {
+func download(client *http.Client, url, path string) error {
 	resp, err := client.Get(url)
 	if err != nil {
 		return err
@@ -69,7 +56,7 @@ func download(client *http.Client, url, path string, buf []byte) error {
 		return err
 	}
 	h := sha256.New()
-	_, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(f, h)}, struct{ io.Reader }{resp.Body}, buf)
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(f, h)}, struct{ io.Reader }{resp.Body}, make([]byte, 256<<10))
 	return errors.Join(err, f.Close())
 }
 

@@ -22,9 +22,10 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // StatusError is an answer with a status that the caller has no use for. URL is redacted.
 type StatusError struct {
-	Method string
-	URL    string
-	Code   int
+	Method     string
+	URL        string
+	Code       int
+	RetryAfter time.Duration // what the server asks to wait; 0 if it does not say
 }
 
 func (e *StatusError) Error() string {
@@ -54,7 +55,7 @@ func CheckStatus(resp *http.Response) error {
 
 // NewStatusError describes resp, whose body stays the caller's.
 func NewStatusError(resp *http.Response) *StatusError {
-	e := &StatusError{Code: resp.StatusCode}
+	e := &StatusError{Code: resp.StatusCode, RetryAfter: RetryAfter(resp)}
 	if resp.Request != nil {
 		e.Method, e.URL = resp.Request.Method, redactURL(resp.Request.URL)
 	}

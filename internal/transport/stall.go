@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -26,7 +27,7 @@ func (l *stallLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		out.Body = &sentBody{ReadCloser: req.Body, watch: w}
 	}
 	resp, err := l.next.RoundTrip(out)
-	w.timer.Stop()
+	w.answered()
 	if err != nil {
 		err = w.reason(err)
 		cancel(nil)
@@ -42,6 +43,25 @@ type watch struct {
 	window time.Duration
 	timer  *time.Timer
 	ctx    context.Context // ended by the timer, with a *StalledError
+
+	mu   sync.Mutex
+	head bool // the head of the answer is there
+}
+
+// answered stops the timer. A server may answer while the request's body is still being sent.
+func (w *watch) answered() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.head = true
+	w.timer.Stop()
+}
+
+func (w *watch) sent() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.head {
+		w.timer.Reset(w.window)
+	}
 }
 
 // reason returns the *StalledError when that is why err happened.
@@ -60,7 +80,7 @@ type sentBody struct {
 
 func (b *sentBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.watch.timer.Reset(b.watch.window)
+	b.watch.sent()
 	return n, err
 }
 
