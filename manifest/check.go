@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/mod/semver"
 	"golang.org/x/text/cases"
@@ -56,7 +55,7 @@ func semantic(s string) string {
 
 // line takes text that fits one line and is not empty.
 func line(s string) string {
-	if strings.TrimSpace(s) == "" || strings.ContainsFunc(s, isControl) {
+	if strings.TrimSpace(s) == "" || !isText(s) {
 		return "want one line of text"
 	}
 	return ""
@@ -64,8 +63,8 @@ func line(s string) string {
 
 // word takes an id of the cloud's or the empty string: no spaces, no control characters.
 func word(s string) string {
-	if len(s) > 255 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || isControl(r) || r == '"' || r == '\'' }) {
-		return "want a word without spaces"
+	if len(s) > 255 || !isText(s) || strings.ContainsAny(s, " \"'`") {
+		return "want a word without spaces and quotes"
 	}
 	return ""
 }
@@ -96,7 +95,7 @@ func location(schemes ...string) check {
 	return func(s string) string {
 		u, err := url.Parse(s)
 		switch {
-		case err != nil, !slices.Contains(schemes, u.Scheme), u.Opaque != "", strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || isControl(r) }):
+		case err != nil, !slices.Contains(schemes, u.Scheme), u.Opaque != "", !isText(s), strings.Contains(s, " "):
 			return want
 		case u.User != nil:
 			return "want no user or password in a URL"
@@ -185,12 +184,12 @@ func bucketName(s string) bool {
 // in Unicode's form NFC. `_2B` is refused because an object store's key has it for `+`.
 func CheckPath(p string) string {
 	switch {
-	case p == "" || p == "." || !utf8.ValidString(p):
+	case p == "" || p == ".":
 		return "want a path"
 	case path.IsAbs(p) || path.Clean(p) != p || p == ".." || strings.HasPrefix(p, "../"):
 		return "want a relative path without . and .. and double slashes"
-	case strings.ContainsFunc(p, isControl) || strings.ContainsAny(p, "\\\t"):
-		return "want a path without control characters and backslashes"
+	case !isText(p) || strings.Contains(p, `\`):
+		return "want a path without backslashes, control and invisible characters"
 	case !norm.NFC.IsNormalString(p):
 		return "want a path in Unicode form NFC"
 	case strings.Contains(p, "_2B"):

@@ -20,9 +20,12 @@ const (
 
 // Store expands where bundles are pushed. Its URL is "" when the manifest has none.
 func (m *Manifest) Store(v *Vars) (Store, error) {
-	d := decoder{file: m.File, value: v.lookup("")}
-	s := d.store(m.root.lookup("store"))
-	return s, d.err()
+	d := decoder{file: m.store.file, value: v.lookup("")}
+	s := d.store(m.store.node)
+	if err := d.err(); err != nil {
+		return Store{}, err
+	}
+	return s, nil
 }
 
 func (d *decoder) store(n *node) Store {
@@ -41,8 +44,9 @@ func (m *Manifest) Image(name string, v *Vars) (Image, error) {
 	}
 	img := Image{Name: name, ImageName: name, Variables: v.For(name)}
 	img.Cloud = Cloud{ChargeType: "Dynamic", SSH: SSH{User: "root", Port: sshPort}}
-	d := decoder{file: m.File, value: v.lookup(name)}
-	d.cloud(m.root.lookup("cloud"), &img.Cloud)
+	d := decoder{file: m.cloud.file, value: v.lookup(name)}
+	d.cloud(m.cloud.node, &img.Cloud)
+	d.file = m.File
 	d.image(n, &img)
 	if id := img.Variables["image_id"]; id != "" {
 		if what := word(id); what != "" {

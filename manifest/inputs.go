@@ -138,15 +138,19 @@ func (d *decoder) plainFile(item *node) File {
 
 func (d *decoder) rpms(n *node) RPMs {
 	r := RPMs{
-		Base:    d.literal(n.lookup("base"), func(s string) string { return baseCheck(s) }),
+		Base:    d.literal(n.lookup("base"), basePath),
 		Install: d.texts(n.lookup("install"), rpmSpec),
 		Upgrade: d.texts(n.lookup("upgrade"), rpmSpec),
 		Exclude: d.texts(n.lookup("exclude"), rpmSpec),
 		Modules: d.texts(n.lookup("modules"), modSpec),
 		Weak:    d.truth(n.lookup("weak"), false),
 	}
+	repos := d.list(n.lookup("repos"))
+	if install := n.lookup("install"); len(install.list()) > 0 && len(repos) == 0 {
+		d.fail(install, "want a repo to install from")
+	}
 	ids := make(map[string]bool)
-	for _, item := range d.list(n.lookup("repos")) {
+	for _, item := range repos {
 		repo := d.repo(item)
 		if id := strings.ToLower(repo.ID); id != "" {
 			if ids[id] {
@@ -159,7 +163,7 @@ func (d *decoder) rpms(n *node) RPMs {
 	return r
 }
 
-func baseCheck(s string) string {
+func basePath(s string) string {
 	if s == BareBase {
 		return ""
 	}
@@ -191,30 +195,30 @@ func (d *decoder) repo(item *node) Repo {
 	return r
 }
 
-// claim notes that an artifact takes paths under files/ and reports one that is taken already, or that would be a file
-// and a folder at once. Upper and lower case make no difference.
+// claim notes that an artifact takes paths of one tree. It reports a path that is taken already, that would be a file
+// and a folder at once, or that spells a folder otherwise: upper and lower case make no difference.
 func (d *decoder) claim(n *node, paths ...string) {
 	for _, p := range paths {
 		folded := FoldPath(p)
-		taken := d.folded[folded] != ""
-		for dir := path.Dir(folded); dir != "." && !taken; dir = path.Dir(dir) {
-			taken = d.folded[dir] == fileClaim
-		}
-		if taken {
-			d.fail(n, "another artifact has the same path, or one below it, under files/")
+		if _, taken := d.folded[folded]; taken || !d.claimFolders(path.Dir(p)) {
+			d.fail(n, "another artifact has this path, case aside, or one is a folder of the other")
 			continue
 		}
-		d.folded[folded] = fileClaim
-		for dir := path.Dir(folded); dir != "."; dir = path.Dir(dir) {
-			d.folded[dir] = dirClaim
-		}
+		d.folded[folded] = p
 	}
 }
 
-const (
-	fileClaim = "file"
-	dirClaim  = "dir"
-)
+// claimFolders notes dir and those above it, each with a slash that tells it from a file.
+func (d *decoder) claimFolders(dir string) bool {
+	for ; dir != "."; dir = path.Dir(dir) {
+		folded := FoldPath(dir)
+		if old, ok := d.folded[folded]; ok && old != dir+"/" {
+			return false
+		}
+		d.folded[folded] = dir + "/"
+	}
+	return true
+}
 
 // Warnings tells what the inputs ask for that weakens the chain of trust, a line each.
 func (in *Inputs) Warnings() []string {

@@ -16,7 +16,15 @@ type Manifest struct {
 	File string // as the user named it
 	Dir  string // its folder; local paths are relative to it
 	Raw  []byte // the text, which a bundle carries
-	root *node
+
+	root         *node
+	store, cloud part
+}
+
+// part is a piece of a manifest that may come from another one.
+type part struct {
+	file string
+	node *node
 }
 
 // Load reads and parses the manifest at path. Problems of its text are an Errors.
@@ -32,14 +40,33 @@ func Load(path string) (*Manifest, error) {
 // Errors. A value that holds references is checked when a verb expands it.
 func Parse(file string, src []byte) (*Manifest, error) {
 	root, errs := grow(file, src, maxManifest)
-	d := decoder{file: file, errs: append(errs, leaks(file, src)...)}
-	if root != nil {
-		d.document(root)
+	if root == nil {
+		return nil, errs
 	}
+	leaks := leaks(file, src)
+	d := decoder{file: file, errs: append(errs, leaks...), leaky: make(map[int]bool)}
+	for _, e := range leaks {
+		d.leaky[e.Line] = true
+	}
+	d.document(root)
 	if err := d.err(); err != nil {
 		return nil, err
 	}
-	return &Manifest{File: file, Dir: filepath.Dir(file), Raw: slices.Clone(src), root: root}, nil
+	return &Manifest{File: file, Dir: filepath.Dir(file), Raw: slices.Clone(src), root: root,
+		store: part{file, root.lookup("store")}, cloud: part{file, root.lookup("cloud")}}, nil
+}
+
+// Override returns m with the store and the cloud of o, each where o has it: what may differ from site to site, while
+// the rest is what the bundle was made of.
+func (m *Manifest) Override(o *Manifest) *Manifest {
+	out := *m
+	if o.store.node != nil {
+		out.store = o.store
+	}
+	if o.cloud.node != nil {
+		out.cloud = o.cloud
+	}
+	return &out
 }
 
 // document decodes everything without values, for the problems alone.
@@ -138,14 +165,6 @@ func localNodes(root *node) []*node {
 		}
 	}
 	return out
-}
-
-// list returns the items of a list; none for anything else.
-func (n *node) list() []*node {
-	if n == nil {
-		return nil
-	}
-	return n.items
 }
 
 // sameCase reports local files whose paths differ in case alone: a bundle could not hold both.

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/offbake/offbake/internal/atomicfile"
 )
 
 // maxLock bounds the text of a lock: about 100,000 rows.
@@ -33,11 +35,12 @@ func LoadLock(path string) (*Lock, error) {
 // ParseLock reads the text of a lock as strictly as Parse reads a manifest. Rows come back sorted by path.
 func ParseLock(file string, src []byte) (*Lock, error) {
 	root, errs := grow(file, src, maxLock)
+	if root == nil {
+		return nil, errs
+	}
 	d := decoder{file: file, errs: errs}
 	l := &Lock{}
-	if root != nil {
-		d.lock(root, l)
-	}
+	d.lock(root, l)
 	if err := d.err(); err != nil {
 		return nil, err
 	}
@@ -74,7 +77,7 @@ func (d *decoder) lock(root *node, l *Lock) {
 }
 
 func (d *decoder) row(item *node) Row {
-	n := d.object(item, []string{"path", "kind", "name", "url", "size", "sha256", "mode", "verified"}, "evidence")
+	n := d.object(item, []string{"path", "kind", "name", "size", "sha256", "mode"}, "url", "verified", "evidence")
 	if n == nil {
 		return Row{}
 	}
@@ -86,6 +89,10 @@ func (d *decoder) row(item *node) Row {
 		SHA256:   d.plain(n.lookup("sha256"), digest),
 		Mode:     d.plain(n.lookup("mode"), fileMode),
 		Verified: d.plain(n.lookup("verified"), verified),
+	}
+	if r.Kind != KindEvidence && (n.lookup("url") == nil || n.lookup("verified") == nil) {
+		// Evidence may be a key that is built in, and is what others are verified with.
+		d.fail(n, "want url and verified")
 	}
 	if v := n.lookup("size"); d.is(v, kindInt) {
 		size, err := strconv.ParseInt(v.text, 10, 64)
@@ -203,11 +210,15 @@ func (w *lockWriter) row(r Row) {
 	w.field("  - ", "path", r.Path)
 	w.field("    ", "kind", r.Kind)
 	w.field("    ", "name", r.Name)
-	w.field("    ", "url", r.URL)
+	if r.URL != "" {
+		w.field("    ", "url", r.URL)
+	}
 	w.text = fmt.Appendf(w.text, "    size: %d\n", r.Size)
 	w.field("    ", "sha256", r.SHA256)
 	w.field("    ", "mode", r.Mode)
-	w.field("    ", "verified", r.Verified)
+	if r.Verified != "" {
+		w.field("    ", "verified", r.Verified)
+	}
 	evidence := slices.Clone(r.Evidence)
 	slices.Sort(evidence)
 	if evidence = slices.Compact(evidence); len(evidence) == 0 {
@@ -266,7 +277,32 @@ func (l *Lock) Diff(old *Lock) Changes {
 }
 
 func (r Row) equal(o Row) bool {
-	evidence := slices.Equal(r.Evidence, o.Evidence)
-	r.Evidence, o.Evidence = nil, nil
-	return evidence && fmt.Sprint(r) == fmt.Sprint(o)
+	return r.Path == o.Path && r.Kind == o.Kind && r.Name == o.Name && r.URL == o.URL && r.Size == o.Size &&
+		r.SHA256 == o.SHA256 && r.Mode == o.Mode && r.Verified == o.Verified && slices.Equal(r.Evidence, o.Evidence)
+}
+
+// Lines tells the changes to people, a line each: + added, - removed, ~ changed.
+func (c Changes) Lines() []string {
+	var out []string
+	add := func(sign string, paths []string) {
+		for _, p := range paths {
+			out = append(out, sign+" "+p)
+		}
+	}
+	add("+", c.Added)
+	add("-", c.Removed)
+	add("~", c.Changed)
+	return out
+}
+
+// Write writes the lock to path, whole or not at all.
+func (l *Lock) Write(path string) error {
+	text, err := l.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.WriteFile(path, text, 0o644); err != nil {
+		return fmt.Errorf("writing lock: %w", err)
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // variable is the shape of a variable's name: what a POSIX shell takes once it is upper-cased, and no two of which
@@ -40,20 +41,22 @@ var (
 func leaks(file string, src []byte) Errors {
 	var errs Errors
 	for i, line := range bytes.Split(src, []byte("\n")) {
-		if at := keyBlock.FindIndex(line); at != nil {
-			errs = append(errs, &Error{File: file, Line: i + 1, Col: at[0] + 1, What: "a private key does not belong into a manifest: it is shipped inside the bundle"})
+		report := func(found *regexp.Regexp, what string) {
+			for _, at := range found.FindAllIndex(line, -1) {
+				col := utf8.RuneCount(line[:at[0]]) + 1
+				errs = append(errs, &Error{File: file, Line: i + 1, Col: col, What: what + ": the manifest is shipped inside the bundle"})
+			}
 		}
-		for _, at := range userInfo.FindAllIndex(line, -1) {
-			errs = append(errs, &Error{File: file, Line: i + 1, Col: at[0] + 1, What: "want no user or password in a URL: the manifest is shipped inside the bundle"})
-		}
+		report(keyBlock, "want no private key")
+		report(userInfo, "want no user or password in a URL")
 	}
 	return errs
 }
 
-// reserved are the names that would change how a script runs, once they are upper-cased in its environment.
+// reserved tells the names that would change how a script runs, or could not be set, once they are upper-cased in its
+// environment.
 func reserved(name string) bool {
-	return slices.Contains([]string{"path", "home", "shell", "ifs", "env", "pwd", "oldpwd", "user", "logname", "tmpdir",
-		"ps1", "ps2", "ps4", "opterr", "optind", "optarg", "lang", "bash_env", "cdpath", "globignore", "shellopts", "bashopts",
-		"posixly_correct", "term", "uid", "euid", "ppid"}, name) ||
-		strings.HasPrefix(name, "ld_") || strings.HasPrefix(name, "lc_") || strings.HasPrefix(name, "offbake_")
+	return strings.HasPrefix(name, "ld_") || strings.HasPrefix(name, "offbake_") ||
+		slices.Contains([]string{"path", "home", "ifs", "pwd", "oldpwd", "tmpdir", "cdpath", "bash_env", "shellopts", "bashopts",
+			"posixly_correct", "globignore", "uid", "euid", "ppid"}, name)
 }

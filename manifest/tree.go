@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -28,6 +29,7 @@ const (
 	kindFloat kind = "a number"
 	kindBool  kind = "true or false"
 	kindNull  kind = "nothing"
+	kindBad   kind = "" // reported already
 )
 
 // node is one value of a YAML document. The tree keeps what the schema needs and nothing of the library's: scalars as
@@ -62,15 +64,12 @@ func (n *node) lookup(key string) *node {
 	return nil
 }
 
-// walk calls f for n and all below it, in file order.
-func (n *node) walk(f func(*node)) {
-	f(n)
-	for _, p := range n.pairs {
-		p.value.walk(f)
+// list returns the items of a list; none for anything else.
+func (n *node) list() []*node {
+	if n == nil {
+		return nil
 	}
-	for _, c := range n.items {
-		c.walk(f)
-	}
+	return n.items
 }
 
 const (
@@ -78,12 +77,12 @@ const (
 	maxText  = 64 // characters of a key that a message may repeat
 )
 
-// grow reads one YAML document into a tree. The subset is YAML without anchors, aliases, merge keys, tags, directives
-// and complex keys, and with one document. A tree comes back with any error that leaves one to look at, so that the
-// caller can report its own problems beside these; nil means that the text is no YAML.
+// grow reads one YAML document into a tree. The subset is YAML with text keys and without anchors, aliases, merge keys,
+// tags and directives. A tree comes back beside errors where there is one to look at, so that the caller can report its
+// own problems with these; nil means that the text is no YAML.
 //
-// The library's tokens are checked before its parser sees them: its time grows with the square of the depth, and its
-// decoder would follow aliases and drop what a second document says.
+// The library's tokens are looked at before its parser sees them, for two reasons: its time grows with the square of the
+// depth, and its tree tells less than the tokens do about what was left out.
 func grow(file string, src []byte, limit int) (*node, Errors) {
 	g := grower{file: file}
 	if len(src) > limit {
@@ -92,7 +91,7 @@ func grow(file string, src []byte, limit int) (*node, Errors) {
 	}
 	src = bytes.TrimPrefix(src, []byte("\ufeff"))
 	if line := badText(src); line > 0 {
-		g.fail(line, 0, "", "not text in UTF-8 without control characters")
+		g.fail(line, 0, "", "want text in UTF-8 without control and invisible characters")
 		return nil, g.errs
 	}
 	tokens := lexer.Tokenize(string(src))
@@ -101,41 +100,30 @@ func grow(file string, src []byte, limit int) (*node, Errors) {
 	}
 	f, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
+		g.errs = nil // a syntax error comes alone: what surrounds it may be read wrongly
 		g.syntax(err)
 		return nil, g.errs
 	}
-	for _, doc := range f.Docs {
-		if doc.Body == nil {
-			continue
-		}
-		return g.value(doc.Body, "", 0), g.errs
-	}
-	g.fail(1, 1, "", "the file is empty")
-	return nil, g.errs
+	return g.document(f), g.errs
 }
 
-// badText returns the first line that holds a byte that no text has, or 0.
+// badText returns the first line that holds a character that no text has, or 0.
 func badText(src []byte) int {
 	for i, line := range bytes.Split(src, []byte("\n")) {
-		if !utf8.Valid(line) || bytes.ContainsFunc(bytes.TrimSuffix(line, []byte("\r")), isControl) {
+		line = bytes.ReplaceAll(bytes.TrimSuffix(line, []byte("\r")), []byte("\t"), nil)
+		if !isText(string(line)) {
 			return i + 1
 		}
 	}
 	return 0
 }
 
-// isControl tells the characters that have no business in a configuration: C0 but tab, DEL, C1, and those that turn
-// the direction of text around, which make a file read otherwise than it is.
-func isControl(r rune) bool {
-	switch {
-	case r == '\t':
-		return false
-	case r < 0x20, r >= 0x7f && r < 0xa0, r == 0x2028, r == 0x2029, r == 0xfeff:
-		return true
-	case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
-		return true
-	}
-	return false
+// isText tells whether s is UTF-8 that a terminal shows as it is: no control character, no line separator, nothing
+// invisible such as a change of direction.
+func isText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+	})
 }
 
 type grower struct {
@@ -147,43 +135,52 @@ func (g *grower) fail(line, col int, field, what string) {
 	g.errs = append(g.errs, &Error{File: g.file, Line: line, Col: col, Field: field, What: what})
 }
 
-// scan refuses what the subset leaves out. It reports false where the parser must not see the tokens.
+// once is fail for what the tokens mostly have told already: one problem a place is enough.
+func (g *grower) once(at *token.Position, field, what string) {
+	if !slices.ContainsFunc(g.errs, func(e *Error) bool { return e.Line == at.Line }) {
+		g.fail(at.Line, at.Column, field, what)
+	}
+}
+
+// scan reports what the subset leaves out. It returns false where the parser must not see the tokens.
 func (g *grower) scan(tokens token.Tokens) bool {
 	if bad := tokens.InvalidToken(); bad != nil {
 		g.fail(bad.Position.Line, bad.Position.Column, "", "not YAML: "+unquoted(bad.Error))
 		return false
 	}
-	depth, content, parse := 0, false, true
-	for _, t := range tokens {
-		no := func(what string) {
-			g.fail(t.Position.Line, t.Position.Column, "", what)
-			parse = false
-		}
+	flow, dashes, content := 0, 0, false
+	for i, t := range tokens {
+		at := t.Position
 		switch t.Type {
 		case token.AnchorType, token.AliasType:
-			no("anchors and aliases are not allowed")
+			g.fail(at.Line, at.Column, "", "anchors and aliases are not allowed")
 		case token.TagType:
-			no("tags are not allowed")
+			g.fail(at.Line, at.Column, "", "tags are not allowed")
 		case token.MergeKeyType:
-			no("merge keys are not allowed")
+			g.fail(at.Line, at.Column, "", "merge keys are not allowed")
 		case token.DirectiveType:
-			no("directives are not allowed")
+			g.fail(at.Line, at.Column, "", "directives are not allowed")
 		case token.MappingKeyType:
-			no("a key must be plain text")
+			g.fail(at.Line, at.Column, "", "a key must be plain text")
 		case token.DocumentHeaderType:
 			if content {
-				no("a second document is not allowed")
+				g.fail(at.Line, at.Column, "", "a second document is not allowed")
 			}
 		case token.MappingStartType, token.SequenceStartType:
-			if depth++; depth == maxDepth {
-				no("nested too deep")
-			}
+			flow++
 		case token.MappingEndType, token.SequenceEndType:
-			depth--
+			flow--
+		}
+		if dashes++; t.Type != token.SequenceEntryType || i > 0 && tokens[i-1].Position.Line != at.Line {
+			dashes = 0
+		}
+		if flow > maxDepth || dashes > maxDepth {
+			g.fail(at.Line, at.Column, "", "nested too deep")
+			return false
 		}
 		content = content || t.Type != token.CommentType
 	}
-	return parse
+	return true
 }
 
 // syntax reports the library's error without the source lines that it would print.
@@ -205,13 +202,31 @@ func unquoted(msg string) string {
 	return strings.TrimSpace(strings.ToValidUTF8(msg, ""))
 }
 
+// document returns the one document of a file; nil, with an error, when there is none.
+func (g *grower) document(f *ast.File) *node {
+	var root *node
+	for _, doc := range f.Docs {
+		if doc.Body == nil || doc.Body.Type() == ast.DirectiveType {
+			continue
+		}
+		if root != nil {
+			g.once(doc.Body.GetToken().Position, "", "a second document is not allowed")
+			continue
+		}
+		root = g.value(doc.Body, "", 0)
+	}
+	if root == nil && len(g.errs) == 0 {
+		g.fail(1, 1, "", "the file is empty")
+	}
+	return root
+}
+
 // value turns a parsed node and all below it into ours.
 func (g *grower) value(v ast.Node, field string, depth int) *node {
 	at := v.GetToken().Position
 	n := &node{line: at.Line, col: at.Column, field: field}
-	if depth == maxDepth {
+	if depth > maxDepth {
 		g.fail(n.line, n.col, "", "nested too deep")
-		n.kind = kindNull
 		return n
 	}
 	switch v := v.(type) {
@@ -234,16 +249,20 @@ func (g *grower) value(v ast.Node, field string, depth int) *node {
 	case *ast.LiteralNode:
 		n.kind, n.text = kindText, v.Value.Value
 	case *ast.IntegerNode:
-		n.kind, n.text = kindInt, v.GetToken().Value
+		n.kind, n.text = kindInt, v.Token.Value
 	case *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		n.kind, n.text = kindFloat, v.GetToken().Value
+		n.kind = kindFloat
 	case *ast.BoolNode:
-		n.kind, n.text = kindBool, v.GetToken().Value
+		n.kind, n.text = kindBool, v.Token.Value
 	case *ast.NullNode:
 		n.kind = kindNull
+	case *ast.AnchorNode:
+		g.once(at, field, "anchors and aliases are not allowed")
+		return g.value(v.Value, field, depth+1)
+	case *ast.TagNode:
+		g.once(at, field, "tags are not allowed")
 	default:
-		g.fail(n.line, n.col, field, "this kind of value is not allowed")
-		n.kind = kindNull
+		g.once(at, field, "this kind of value is not allowed")
 	}
 	return n
 }
@@ -256,18 +275,16 @@ func (g *grower) mapping(n *node, values []*ast.MappingValueNode, depth int) {
 		at := v.Key.GetToken().Position
 		key, ok := v.Key.(*ast.StringNode)
 		if !ok {
-			g.fail(at.Line, at.Column, n.field, "a key must be plain text")
+			g.once(at, n.field, "a key must be plain text")
 			continue
 		}
-		p := pair{key: key.Value, line: at.Line, col: at.Column}
-		field := join(n.field, p.key)
-		if line, dup := seen[p.key]; dup {
-			g.fail(p.line, p.col, field, fmt.Sprintf("duplicate key, first on line %d", line))
+		field := join(n.field, key.Value)
+		if line, dup := seen[key.Value]; dup {
+			g.fail(at.Line, at.Column, field, fmt.Sprintf("duplicate key, first on line %d", line))
 			continue
 		}
-		seen[p.key] = p.line
-		p.value = g.value(v.Value, field, depth+1)
-		n.pairs = append(n.pairs, p)
+		seen[key.Value] = at.Line
+		n.pairs = append(n.pairs, pair{key.Value, at.Line, at.Column, g.value(v.Value, field, depth+1)})
 	}
 }
 
@@ -289,7 +306,7 @@ func join(field, key string) string {
 // sorted puts problems in file order; those of one place stay as they came.
 func (e Errors) sorted() Errors {
 	slices.SortStableFunc(e, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
 	return e
 }
