@@ -1,3 +1,9 @@
+// Package provision turns base images into machine images with nothing but a bundle: it plans, stages the bundle's files
+// on hosts, seals the hosts off, runs recipes and users' scripts there, checks, cleans and has images made of them.
+//
+// What it works on are the interfaces Cloud, Host and Files; packages below this one implement them. Recipes are POSIX sh
+// files, embedded here; docs/scripting.md says what scripts may rely on. Whatever fails, no host is left behind that a
+// journal on disk does not name.
 package provision
 
 import (
@@ -56,7 +62,7 @@ type Host interface {
 	Run(ctx context.Context, c Command) error
 	// Seal cuts the host off from everything but SSH replies and the one address allow, from now on, for commands
 	// and for the host's own daemons. Commands with Command.Sealed afterwards run in a network of their own, so that
-	// what they try is told from what daemons try.
+	// what they try is told from what daemons try. The zero AddrPort lets nothing but SSH replies pass.
 	Seal(ctx context.Context, allow netip.AddrPort) error
 	// Background lists what the host's own daemons tried to reach since Seal.
 	Background(ctx context.Context) ([]Attempt, error)

@@ -1,0 +1,163 @@
+package provision
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Result is what Bake made, in the order of the request's images.
+type Result struct {
+	Images []ImageResult
+}
+
+// baking is one run of Bake.
+type baking struct {
+	*Request
+	plan    *Plan
+	journal *journal
+	server  server
+}
+
+// Bake makes the images, several at once. One that fails does not stop the others; the result has those that were made,
+// also beside an error. The error joins one *StepError for each image that failed, or is Preflight's.
+//
+// Whatever fails, cancellation of ctx included, every host that was made is ended before Bake returns, in a time of its
+// own, unless KeepOnError. A host that could not be ended stays in the journal: see Clean. Before anything is made, Bake
+// ends what a killed run left in the journal for the same target.
+func Bake(ctx context.Context, r Request) (Result, error) {
+	if r.Journal == "" || len(r.Images) == 0 {
+		return Result{}, errors.New("baking: no journal or no image is given")
+	}
+	plan, err := Preflight(ctx, &r)
+	if err != nil {
+		return Result{}, err
+	}
+	for _, line := range plan.Lines() {
+		r.Progress.Line("%s", line)
+	}
+	b := &baking{Request: &r, plan: plan}
+	if b.server, err = serverFor(ctx, &r); err != nil {
+		return Result{}, err
+	}
+	if b.journal, err = openJournal(r.Journal, strings.ToLower(rand.Text()[:8])); err != nil {
+		return Result{}, err
+	}
+	b.endLeftovers(ctx)
+	res, err := b.images(ctx)
+	return res, errors.Join(err, b.journal.close())
+}
+
+// endLeftovers ends hosts of killed runs. That it fails is told, and no reason not to bake.
+func (b *baking) endLeftovers(ctx context.Context) {
+	ended, err := clean(ctx, b.Cloud, b.Journal, func(e entry) bool {
+		return !e.Kept && slices.ContainsFunc(b.plan.Images, func(p *ImagePlan) bool { return target(p.img.Cloud) == e.Target })
+	})
+	for _, name := range ended {
+		b.Progress.Line("ended host %s, which a killed run had left", name)
+	}
+	if err != nil {
+		b.Progress.Line("warning: ending what a killed run left: %v", err)
+	}
+}
+
+func (b *baking) images(ctx context.Context) (Result, error) {
+	results := make([]*ImageResult, len(b.plan.Images))
+	errs := make([]error, len(b.plan.Images))
+	var g errgroup.Group
+	if b.Parallel > 0 {
+		g.SetLimit(b.Parallel)
+	}
+	for i, p := range b.plan.Images {
+		g.Go(func() error {
+			results[i], errs[i] = b.image(ctx, p)
+			return nil // the others go on
+		})
+	}
+	g.Wait() //nolint:errcheck // none returns one
+	var res Result
+	for _, r := range results {
+		if r != nil {
+			res.Images = append(res.Images, *r)
+		}
+	}
+	return res, errors.Join(errs...)
+}
+
+// image makes one image, or finds that it is there. Both results are set when the image was made and its host could not
+// be ended.
+func (b *baking) image(ctx context.Context, p *ImagePlan) (*ImageResult, error) {
+	res := &ImageResult{Name: p.Name, Base: p.Base, Bundle: b.plan.Bundle, Inputs: p.Inputs, Background: []Attempt{}}
+	if p.Exists != nil {
+		res.Made, res.Reused = *p.Exists, true
+		b.Progress.Line("%s: unchanged", p.Name)
+		return res, nil
+	}
+	start := time.Now()
+	if err := ctx.Err(); err != nil {
+		return nil, &StepError{Image: p.Name, Step: "making the host", Err: err}
+	}
+	e := entry{Host: "offbake-" + b.journal.run + "-" + p.Name, Image: p.Name, Target: target(p.img.Cloud), Created: start.UTC()}
+	if err := b.journal.intend(e); err != nil {
+		return nil, &StepError{Image: p.Name, Step: "making the host", Err: err}
+	}
+	host, err := b.Cloud.Create(ctx, e.Host, p.base, p.img)
+	if err != nil {
+		return nil, b.failed(ctx, e, &StepError{Image: p.Name, Step: "making the host", Err: err}, false)
+	}
+	w := &work{baking: b, plan: p, result: res, s: &session{host: host, out: b.output(p)}}
+	stepErr := w.run(ctx)
+	if err := host.Close(); err != nil && stepErr == nil {
+		b.Progress.Line("warning: %s: closing the connection: %v", p.Name, err) // the image is there
+	}
+	if stepErr != nil {
+		return nil, b.failed(ctx, e, stepErr, b.KeepOnError)
+	}
+	res.Seconds = int64(time.Since(start).Round(time.Second) / time.Second)
+	b.Progress.Line("%s: made %s", p.Name, res.Made)
+	if err := b.end(ctx, e.Host); err != nil {
+		return res, &StepError{Image: p.Name, Step: "ending the host", Err: err}
+	}
+	return res, nil
+}
+
+// failed ends the host, or keeps it, and completes the error.
+func (b *baking) failed(ctx context.Context, e entry, step *StepError, keep bool) error {
+	// What a cancelled command returns is any builder's own; that it was cancelled is what the caller wants to know.
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(step.Err, cause) {
+		step.Err = fmt.Errorf("%w (%v)", cause, step.Err)
+	}
+	if keep {
+		e.Kept, step.Kept = true, e.Host
+		return errors.Join(step, b.journal.intend(e))
+	}
+	return errors.Join(step, b.end(ctx, e.Host))
+}
+
+// endTimeout is the time for ending a host, whose own context may be over.
+const endTimeout = 5 * time.Minute
+
+// end ends a host and forgets it.
+func (b *baking) end(ctx context.Context, host string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	if err := b.Cloud.Terminate(ctx, host); err != nil {
+		return fmt.Errorf("ending host %q, which the journal keeps: %w", host, err)
+	}
+	return b.journal.forget(host)
+}
+
+// output takes what the hosts of one image print.
+func (b *baking) output(p *ImagePlan) *output {
+	var tell func(string)
+	if b.Verbose {
+		tell = func(line string) { b.Progress.Line("%s: %s", p.Name, line) }
+	}
+	return newOutput(secrets(p.img), tell)
+}

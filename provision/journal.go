@@ -1,0 +1,173 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/offbake/offbake/internal/atomicfile"
+	"github.com/offbake/offbake/manifest"
+)
+
+// journal names every host that a run has asked for and not seen end. An entry is on disk before its host is asked for
+// and goes only after the host is gone, so that whatever kills this process, somebody knows what to end.
+//
+// The folder holds one HOST.json for each and a RUN.lock for each run, which is locked (flock) while the run lives.
+type journal struct {
+	dir  string
+	run  string
+	lock *os.File
+}
+
+// entry is the content of a HOST.json.
+type entry struct {
+	Schema  string    `json:"schema"`
+	Host    string    `json:"host"`
+	Image   string    `json:"image"`
+	Run     string    `json:"run"`
+	Target  string    `json:"target"` // the cloud's API, region, zone and project
+	Kept    bool      `json:"kept"`   // for the user to look at
+	Created time.Time `json:"created"`
+}
+
+const (
+	journalSchema = "offbake/journal/1"
+	entrySuffix   = ".json"
+	lockSuffix    = ".lock"
+)
+
+// target tells entries of one cloud and region from those of another.
+func target(c manifest.Cloud) string { return strings.Join([]string{c.API, c.Region, c.Zone, c.Project}, "/") }
+
+// openJournal begins a run. The caller closes it.
+func openJournal(dir, run string) (*journal, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the journal: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, run+lockSuffix), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making the journal: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %q: %w", f.Name(), err), os.Remove(f.Name()), f.Close())
+	}
+	return &journal{dir: dir, run: run, lock: f}, nil
+}
+
+// close ends the run; entries that are left are nobody's then.
+func (j *journal) close() error { return errors.Join(os.Remove(j.lock.Name()), j.lock.Close()) }
+
+func (j *journal) path(host string) string { return filepath.Join(j.dir, host+entrySuffix) }
+
+// intend writes the entry of a host to disk.
+func (j *journal) intend(e entry) error {
+	e.Schema, e.Run = journalSchema, j.run
+	data, err := json.Marshal(e)
+	if err == nil {
+		err = atomicfile.WriteFile(j.path(e.Host), append(data, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the journal: %w", err)
+	}
+	return nil
+}
+
+// forget removes the entry of a host that is gone.
+func (j *journal) forget(host string) error {
+	if err := os.Remove(j.path(host)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("clearing the journal: %w", err)
+	}
+	return nil
+}
+
+// dead returns the entries of runs that live no more.
+func (j *journal) dead() ([]entry, error) {
+	paths, err := filepath.Glob(filepath.Join(j.dir, "*"+entrySuffix))
+	if err != nil {
+		return nil, err
+	}
+	var out []entry
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // its run has just ended it
+		}
+		var e entry
+		if err == nil {
+			err = json.Unmarshal(data, &e)
+		}
+		if err != nil || e.Schema != journalSchema || e.Host+entrySuffix != filepath.Base(path) {
+			return nil, fmt.Errorf("reading the journal: %q is no entry: %w", path, errors.Join(err, errNotEntry))
+		}
+		alive, err := j.alive(e.Run)
+		if err != nil {
+			return nil, err
+		}
+		if !alive {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+var errNotEntry = errors.New("unknown content")
+
+// alive reports whether a process still holds the lock of a run. The lock file of a run that was killed is removed.
+func (j *journal) alive(run string) (bool, error) {
+	if run == j.run {
+		return true, nil
+	}
+	f, err := os.Open(filepath.Join(j.dir, run+lockSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the journal: %w", err)
+	}
+	defer f.Close()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("locking %q: %w", f.Name(), err)
+	}
+	return false, os.Remove(f.Name())
+}
+
+// Clean ends every host that the journal names and no living run holds, those kept to look at included, and returns
+// their names. It goes on after an error; what could not be ended stays in the journal.
+func Clean(ctx context.Context, cloud Cloud, dir string) ([]string, error) {
+	return clean(ctx, cloud, dir, func(entry) bool { return true })
+}
+
+func clean(ctx context.Context, cloud Cloud, dir string, which func(entry) bool) (ended []string, err error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	j := &journal{dir: dir}
+	entries, err := j.dead()
+	if err != nil {
+		return nil, err
+	}
+	var errs faults
+	for _, e := range entries {
+		if !which(e) {
+			continue
+		}
+		if err := cloud.Terminate(ctx, e.Host); err != nil {
+			errs.add(fmt.Errorf("ending host %q: %w", e.Host, err))
+			continue
+		}
+		errs.add(j.forget(e.Host))
+		ended = append(ended, e.Host)
+	}
+	return ended, errs.err()
+}

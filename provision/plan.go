@@ -1,0 +1,274 @@
+package provision
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/offbake/offbake/bundle"
+	"github.com/offbake/offbake/internal/progress"
+	"github.com/offbake/offbake/manifest"
+)
+
+// Request is what to bake.
+type Request struct {
+	Bundle *bundle.Bundle   // after Trust or Verify
+	Images []manifest.Image // at least one, each name once
+	Cloud  Cloud
+	Files  Files
+	// Upgrade names the packages that may be upgraded when Offline: rpms.upgrade of the manifest.
+	Upgrade []string
+	// Offline seals the hosts before recipes run. Otherwise recipes may also use what the variables yum_base, yum_docker,
+	// docker_rpm, docker_cli_rpm, file_server and cfssl_tool_server name.
+	Offline  bool
+	Transfer Transfer
+	// KeepOnError leaves the hosts of failed images running and in the journal.
+	KeepOnError bool
+	// Rebuild makes images that are there already, unchanged, once more.
+	Rebuild bool
+	// Parallel is how many images are made at once; all of them when not positive.
+	Parallel int
+	// Journal is a folder, made if need be, that names every host that may exist. Each target (this machine, a cloud) has
+	// one of its own; several processes may share it.
+	Journal  string
+	Progress *progress.Reporter
+	// Verbose also tells each line that hosts print.
+	Verbose bool
+}
+
+// Transfer says how the bundle's files get to a host.
+type Transfer string
+
+const (
+	ByStore Transfer = ""    // the host takes them from the file server
+	BySSH   Transfer = "ssh" // through the connection; the seal then lets nothing else pass
+)
+
+// Plan is what Bake would do. Its JSON form is for --dry-run.
+type Plan struct {
+	Name    string       `json:"name"`    // of the bundle
+	Version string       `json:"version"` // of the bundle
+	Bundle  string       `json:"bundle"`  // its identity
+	Offline bool         `json:"offline"`
+	Images  []*ImagePlan `json:"images"`
+
+	repo *repository
+}
+
+// ImagePlan is what Bake would do for one image.
+type ImagePlan struct {
+	Name      string   `json:"name"`
+	ImageName string   `json:"image_name"`
+	Base      string   `json:"base"`   // name of the base image
+	Inputs    string   `json:"inputs"` // the input address
+	Recipes   []string `json:"recipes"`
+	Scripts   []string `json:"scripts"`
+	Files     int      `json:"files"` // that the host takes
+	Bytes     int64    `json:"bytes"` // of those
+	// Exists is the image that is there already with the same inputs; Bake returns it and makes none.
+	Exists *Made `json:"exists,omitempty"`
+
+	img    manifest.Image
+	base   Base
+	needs  []manifest.Need
+	take   []bundle.File     // sorted by path
+	served map[string]string // variable to the bundle path whose URL it takes, or ""
+}
+
+// Preflight finds out, before anything is made, whether the images can be baked from the bundle and what that takes. All
+// that is wrong with manifest, variables and bundle is in one error for which IsUsage is true. The cloud is asked for the
+// base images and for images that are there already, nothing else.
+func Preflight(ctx context.Context, r *Request) (*Plan, error) {
+	repo, err := openRepository(r.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	x := r.Bundle.Index()
+	plan := &Plan{Name: x.Name, Version: x.Version, Bundle: r.Bundle.Identity(), Offline: r.Offline, repo: repo}
+	var errs faults
+	for _, img := range r.Images {
+		p, err := planImage(img, r, x)
+		errs.add(err)
+		plan.Images = append(plan.Images, p)
+	}
+	if err := errs.err(); err != nil {
+		return nil, err
+	}
+	for _, p := range plan.Images {
+		if err := p.locate(ctx, r); err != nil {
+			return nil, fmt.Errorf("planning %q: %w", p.Name, err)
+		}
+	}
+	return plan, nil
+}
+
+// planImage looks only at the image and the index.
+func planImage(img manifest.Image, r *Request, x bundle.Index) (*ImagePlan, error) {
+	p := &ImagePlan{Name: img.Name, ImageName: img.ImageName, Recipes: append([]string{}, img.Recipes...),
+		Scripts: append([]string{}, img.Scripts...), img: img, served: map[string]string{}}
+	var errs faults
+	if r.Offline {
+		for _, name := range []string{"yum_base", "yum_docker"} {
+			if img.Variables[name] != "" {
+				errs.add(&VariableError{Image: img.Name, Variable: name, What: "must be empty offline: packages come from the bundle"})
+			}
+		}
+	}
+	for name, value := range variables(img) {
+		if strings.ContainsRune(value, 0) {
+			errs.add(&VariableError{Image: img.Name, Variable: name, What: "holds a NUL, which no environment can"})
+		}
+	}
+	needs, err := takes(img)
+	errs.add(err)
+	var paths []string
+	for _, n := range needs {
+		p.needs = append(p.needs, n.Need)
+		if n.Path != "" {
+			paths = append(paths, n.Path)
+			errs.add(held(x, n.Need, n.kind, img.Variables[n.Variable]))
+		}
+		if n.as != "" {
+			file, err := p.serve(x, n)
+			errs.add(err)
+			if file != "" {
+				paths = append(paths, file)
+			}
+		}
+	}
+	for _, script := range img.Scripts {
+		errs.add(held(x, manifest.Need{Image: img.Name, Path: script}, path.Dir(script)+"/", ""))
+	}
+	p.staged(x, paths, r.Transfer == BySSH && len(img.Scripts) > 0)
+	return p, errs.err()
+}
+
+// held is nil when the bundle holds what is needed. kind is what the paths of files of its kind begin with, value that of
+// the need's variable.
+func held(x bundle.Index, n manifest.Need, kind, value string) error {
+	if slices.ContainsFunc(x.Files, func(f bundle.File) bool { return f.Path == n.Path }) {
+		return nil
+	}
+	e := &NeedError{Need: n, Value: value}
+	for _, f := range x.Files {
+		if strings.HasPrefix(f.Path, kind) {
+			e.Have = append(e.Have, path.Base(f.Path))
+		}
+	}
+	return e
+}
+
+// serve chooses the package file whose URL a variable takes offline: the one that the variable's own value names, or the
+// only one of that package. Where there is none, or there are several, the repository serves.
+func (p *ImagePlan) serve(x bundle.Index, n taken) (string, error) {
+	var files []string
+	for _, f := range x.Files {
+		rest, ok := strings.CutPrefix(f.Path, manifest.FilesDir+"/"+n.Package+"-")
+		if ok && strings.HasSuffix(rest, ".rpm") && rest[0] >= '0' && rest[0] <= '9' {
+			files = append(files, f.Path)
+		}
+	}
+	p.served[n.as] = ""
+	if value := p.img.Variables[n.as]; value != "" {
+		name, _, _ := strings.Cut(path.Base(value), "?")
+		want := manifest.Need{Image: p.Name, Recipe: n.Recipe, Variable: n.as, Path: manifest.FilesDir + "/" + name}
+		if !slices.Contains(files, want.Path) {
+			e := &NeedError{Need: want, Value: value}
+			for _, f := range files {
+				e.Have = append(e.Have, path.Base(f))
+			}
+			return "", e
+		}
+		p.served[n.as] = want.Path
+	} else if len(files) == 1 {
+		p.served[n.as] = files[0]
+	}
+	return p.served[n.as], nil
+}
+
+// staged sets what the host takes: the files that recipes need, or all of them, and the whole repository.
+func (p *ImagePlan) staged(x bundle.Index, paths []string, all bool) {
+	for _, f := range x.Files {
+		dir, _, _ := strings.Cut(f.Path, "/")
+		if dir == "rpms" || slices.Contains(paths, f.Path) || all && dir == manifest.FilesDir {
+			p.take = append(p.take, f)
+			p.Bytes += f.Size
+		}
+	}
+	p.Files = len(p.take)
+}
+
+// locate asks the cloud for the base and for an image with the same inputs.
+func (p *ImagePlan) locate(ctx context.Context, r *Request) error {
+	var err error
+	if p.base, err = r.Cloud.Base(ctx, p.img); err != nil {
+		return fmt.Errorf("finding the base image: %w", err)
+	}
+	p.Base = cmp.Or(p.base.Name, p.base.ID)
+	if p.Inputs, err = p.address(r); err != nil || r.Rebuild {
+		return err
+	}
+	made, ok, err := r.Cloud.Find(ctx, p.img, p.Inputs)
+	if err != nil {
+		return fmt.Errorf("looking for an unchanged image: %w", err)
+	}
+	if ok {
+		p.Exists = &made
+	}
+	return nil
+}
+
+// address is the input address: a digest of everything that decides what the image holds. Two bakes with the same one
+// would make the same image, so the second need not be.
+func (p *ImagePlan) address(r *Request) (string, error) {
+	values := variables(p.img)
+	if r.Offline { // where the bundle is served from decides nothing
+		for name := range p.served {
+			values[name] = p.served[name]
+		}
+		delete(values, "file_server")
+		delete(values, "cfssl_tool_server")
+	}
+	scripts := map[string]string{}
+	for _, f := range r.Bundle.Index().Files {
+		if slices.Contains(p.Scripts, f.Path) {
+			scripts[f.Path] = f.SHA256
+		}
+	}
+	data, err := json.Marshal(struct {
+		Schema, Base, Bundle   string
+		Offline                bool
+		Recipes, Order, Check  []string
+		Upgrade                []string
+		Texts, Scripts, Values map[string]string
+	}{"offbake/image/1", p.base.ID, r.Bundle.Identity(), r.Offline, p.Recipes, p.Scripts, p.img.Check, r.Upgrade,
+		digests(p.img), scripts, values})
+	if err != nil {
+		return "", errors.New("encoding the inputs: " + err.Error())
+	}
+	return hexSHA256(string(data)), nil
+}
+
+// Lines is the plan for people, one line an image.
+func (p *Plan) Lines() []string {
+	var out []string
+	for _, i := range p.Images {
+		line := fmt.Sprintf("%s: %s from %s, recipes %s", i.Name, i.ImageName, i.Base, strings.Join(i.Recipes, " "))
+		if len(i.Scripts) > 0 {
+			line += ", then " + strings.Join(i.Scripts, " ")
+		}
+		line += fmt.Sprintf("; %d files, %s", i.Files, humanize.IBytes(uint64(i.Bytes)))
+		if i.Exists != nil {
+			line += "; unchanged: " + cmp.Or(i.Exists.ID, i.Exists.Path)
+		}
+		out = append(out, line)
+	}
+	return out
+}

@@ -1,0 +1,185 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/offbake/offbake/manifest"
+)
+
+// work is the making of one image on its host.
+type work struct {
+	*baking
+	plan   *ImagePlan
+	result *ImageResult
+	s      *session
+}
+
+// step is one stage of the work. Its name is a gerund with its object.
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+// run does all steps in order, from the fresh host to the image.
+func (w *work) run(ctx context.Context) *StepError {
+	steps := []step{
+		{"comparing its packages with the bundle", w.compare},
+		{"staging files", w.stage},
+		{"setting up packages", w.repository},
+	}
+	if w.Offline {
+		steps = append(steps, step{"sealing", w.seal})
+	}
+	steps = append(steps, w.programs()...)
+	steps = append(steps, step{"listing background attempts", w.background}, step{"cleaning", w.clean}, step{"capturing", w.capture})
+	for _, s := range steps {
+		w.Progress.Line("%s: %s", w.plan.Name, s.name)
+		if err := s.do(ctx); err != nil {
+			return w.fault(s.name, err)
+		}
+	}
+	return nil
+}
+
+func (w *work) fault(name string, err error) *StepError {
+	e := &StepError{Image: w.plan.Name, Step: name, Err: err}
+	var printed *printedError
+	if errors.As(err, &printed) {
+		e.Tail = printed.tail
+	}
+	return e
+}
+
+func (w *work) compare(ctx context.Context) error {
+	return checkPackages(ctx, w.s, w.plan.needs, w.baking.plan.repo)
+}
+
+func (w *work) stage(ctx context.Context) error { return w.plan.stage(ctx, w.s, w.Request) }
+
+func (w *work) repository(ctx context.Context) error {
+	repo := w.baking.plan.repo
+	env := map[string]string{"OFFBAKE": Root, "OFFBAKE_OFFLINE": "", "REPO": repo.repoFile(), "CHECK": "1", "HOME": "/root"}
+	if w.Offline {
+		env["OFFBAKE_OFFLINE"] = "1"
+	}
+	if repo != nil && !repo.signed {
+		env["CHECK"] = "0"
+		w.Progress.Line("warning: %s: the bundle has packages that nobody signed; only its own digests vouch for them", w.plan.Name)
+	}
+	return w.s.shell(ctx, exports(env)+text("steps/repository.sh"), false)
+}
+
+func (w *work) seal(ctx context.Context) error { return w.s.host.Seal(ctx, w.server.allow) }
+
+// programs are the recipes, the user's scripts and the checks, each a step of its own.
+func (w *work) programs() []step {
+	var out []step
+	add := func(name, title, file, content string) {
+		if content != "" {
+			out = append(out, step{title, func(ctx context.Context) error {
+				open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
+				return w.program(ctx, name, hostPath(file), hexSHA256(content), open)
+			}})
+		}
+	}
+	for _, name := range w.plan.Recipes {
+		add(name, fmt.Sprintf("running recipe %q", name), "run/"+name, program("recipes/"+name+".sh"))
+	}
+	for i, name := range w.plan.Scripts {
+		out = append(out, step{fmt.Sprintf("running script %q", name), func(ctx context.Context) error {
+			return w.script(ctx, name, hostPath(fmt.Sprintf("scripts/%d/%s", i+1, path.Base(name))))
+		}})
+	}
+	for _, name := range w.plan.Recipes {
+		add(name, fmt.Sprintf("checking %q", name), "run/check-"+name, program("recipes/checks/"+name+".sh"))
+	}
+	for i, command := range w.plan.img.Check {
+		add(command, fmt.Sprintf("checking %q", command), fmt.Sprintf("run/check-%d", i+1), "#!/bin/sh\n"+command+"\n")
+	}
+	return out
+}
+
+// script runs a user's script from the bundle.
+func (w *work) script(ctx context.Context, name, path string) error {
+	for _, f := range w.Bundle.Index().Files {
+		if f.Path == name {
+			open := func() (io.ReadCloser, error) { return w.Bundle.Open(name) }
+			return w.program(ctx, name, path, f.SHA256, open)
+		}
+	}
+	return &NeedError{Need: manifest.Need{Image: w.plan.Name, Path: name}} // Preflight has seen it
+}
+
+// program puts a program on the host and runs it, sealed when offline, in the environment that scripts are promised.
+// name is what an attempt to leave the seal is charged to.
+func (w *work) program(ctx context.Context, name, path, sha256 string, open func() (io.ReadCloser, error)) error {
+	if err := w.s.send(ctx, path, sha256, "0755", open); err != nil {
+		return err
+	}
+	env := exports(w.plan.environment(w.server.url, w.Request))
+	err := w.s.shell(ctx, env+"cd /root\nexec "+quote(path)+"\n", w.Offline)
+	var egress *EgressError
+	if errors.As(err, &egress) {
+		return &EgressError{Script: name, Attempts: egress.Attempts}
+	}
+	return err
+}
+
+func (w *work) background(ctx context.Context) error {
+	if !w.Offline {
+		return nil
+	}
+	attempts, err := w.s.host.Background(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range attempts {
+		w.Progress.Line("%s: background: %s, dropped", w.plan.Name, a)
+	}
+	w.result.Background = append(w.result.Background, attempts...)
+	return nil
+}
+
+// release is /etc/offbake-release.
+type release struct {
+	Schema  string   `json:"schema"`
+	Name    string   `json:"name"`    // of the bundle
+	Version string   `json:"version"` // of the bundle
+	Bundle  string   `json:"bundle"`  // its identity
+	Image   string   `json:"image"`
+	Recipes []string `json:"recipes"`
+	Scripts []string `json:"scripts"`
+	Inputs  string   `json:"inputs"` // the input address
+}
+
+// clean removes what baking leaves and writes what the image is made of.
+func (w *work) clean(ctx context.Context) error {
+	p := w.baking.plan
+	data, err := json.Marshal(release{Schema: "offbake/release/1", Name: p.Name, Version: p.Version, Bundle: p.Bundle,
+		Image: w.plan.Name, Recipes: w.plan.Recipes, Scripts: w.plan.Scripts, Inputs: w.plan.Inputs})
+	if err != nil {
+		return err
+	}
+	if err := w.s.sendText(ctx, "/etc/offbake-release", "0644", string(data)+"\n"); err != nil {
+		return err
+	}
+	env := exports(map[string]string{"OFFBAKE": Root, "HOME": "/root"})
+	return w.s.shell(ctx, env+text("steps/clean.sh"), false)
+}
+
+func (w *work) capture(ctx context.Context) error {
+	made, err := w.Cloud.Capture(ctx, w.s.host, Capture{
+		Name:        w.plan.ImageName,
+		Description: "offbake " + w.plan.Inputs,
+		Key:         w.plan.Inputs,
+		Trial:       trialOf(w.plan.img),
+	})
+	w.result.Made = made
+	return err
+}
