@@ -1,9 +1,7 @@
 package source
 
 import (
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path"
@@ -18,8 +16,12 @@ import (
 // releasesURL is where HashiCorp publishes its products and, in the same layout, Terraform providers.
 const releasesURL = "https://releases.hashicorp.com/"
 
-// builtinKeyName is how the evidence folder and errors name a key that offbake was built with.
-const builtinKeyName = "hashicorp.asc"
+// The key that offbake was built with is pinned by the lock like what is downloaded, for it comes from outside too. Its
+// bytes are never downloaded: a key from the place of what it vouches for would vouch for nothing.
+const (
+	BuiltinKeyPath = "evidence/keys/hashicorp.asc"
+	builtinKeyURL  = "https://www.hashicorp.com/.well-known/pgp-key.txt" // where HashiCorp publishes it
+)
 
 //go:embed keys/hashicorp.asc
 var builtinHashiCorp []byte
@@ -129,9 +131,9 @@ func (r *Release) SignaturePath() string { return r.SumsPath() + ".sig" }
 // KeyPath is where the key that made the signature lies in the bundle.
 func (r *Release) KeyPath() string {
 	if r.Key == "" {
-		return path.Join(r.evidence, builtinKeyName)
+		return BuiltinKeyPath
 	}
-	return path.Join(r.evidence, path.Base(r.Key))
+	return r.Key // local files keep their paths
 }
 
 // Check verifies the evidence, and returns the digest of the zip that it vouches for and how, as a lock says it:
@@ -139,7 +141,7 @@ func (r *Release) KeyPath() string {
 func (r *Release) Check(e Evidence) (digest, verified string, err error) {
 	keys, err := ParseKeys(e.Key)
 	if err != nil {
-		return "", "", fmt.Errorf("reading key %q: %w", path.Base(r.KeyPath()), err)
+		return "", "", fmt.Errorf("reading key %q: %w", r.KeyPath(), err)
 	}
 	id, err := keys.Verify(e.Sums, e.Signature)
 	if err != nil {
@@ -160,26 +162,39 @@ func (r *Release) Check(e Evidence) (digest, verified string, err error) {
 	return digest, how + id, nil
 }
 
-// LocalKey reads a key that the manifest names, or the built-in one where it names none. dir is the manifest's folder.
-// With a digest, which a lock has, only a key of that digest is returned: of built-in keys, also an earlier one.
-func LocalKey(dir, name, digest string) ([]byte, error) {
-	data, shown := builtinHashiCorp, "built-in key"
-	if name != "" {
-		var err error
-		shown = strconv.Quote(name)
-		if data, err = os.ReadFile(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
-			return nil, fmt.Errorf("reading key: %w", err)
-		}
+// ReadKey reads the release's key: the local file, or the built-in one. dir is the manifest's folder. lock may be nil; a
+// built-in key that it pins has to be that very key, else the error is a *KeyChangedError.
+func (r *Release) ReadKey(dir string, lock *manifest.Lock) ([]byte, error) {
+	if r.Key != "" {
+		return readLocal(dir, r.Key)
 	}
-	if sum := sha256.Sum256(data); digest != "" && hex.EncodeToString(sum[:]) != digest {
-		return nil, &KeyChangedError{Key: shown, Got: hex.EncodeToString(sum[:]), Want: digest}
+	return BuiltinKey(lock)
+}
+
+func readLocal(dir, name string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+	if err != nil {
+		return nil, fmt.Errorf("reading key: %w", err)
 	}
 	return data, nil
 }
 
-// KeyChangedError says that a key is not the one that the lock pins.
-type KeyChangedError struct{ Key, Got, Want string }
+// BuiltinKey returns HashiCorp's key: the one that the lock pins, or the one for new locks where lock is nil.
+func BuiltinKey(lock *manifest.Lock) ([]byte, error) {
+	got := hexSum(builtinHashiCorp)
+	if lock != nil {
+		for _, row := range lock.Rows {
+			if row.Path == BuiltinKeyPath && row.SHA256 != got {
+				return nil, &KeyChangedError{Got: got, Want: row.SHA256}
+			}
+		}
+	}
+	return builtinHashiCorp, nil
+}
+
+// KeyChangedError says that the key that offbake was built with is not the one that the lock pins.
+type KeyChangedError struct{ Got, Want string }
 
 func (e *KeyChangedError) Error() string {
-	return fmt.Sprintf("key %s is not the locked one: got sha256 %s, want %s", e.Key, e.Got, e.Want)
+	return fmt.Sprintf("HashiCorp's key in this offbake is not the one in the lock: got sha256 %s, want %s", e.Got, e.Want)
 }
