@@ -85,13 +85,13 @@ func (b *Bundle) hashAll(ctx context.Context, jobs int, progress func(int64)) (i
 	if progress == nil {
 		progress = func(int64) {}
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, running := errgroup.WithContext(ctx)
 	work := make(chan File)
 	for range min(jobs, len(b.index.Files)) {
 		g.Go(func() error {
 			buf := make([]byte, bufferSize)
 			for f := range work {
-				if err := b.hashFile(ctx, f, buf, progress); err != nil {
+				if err := b.hashFile(running, f, buf, progress); err != nil {
 					return err
 				}
 			}
@@ -104,7 +104,7 @@ feed:
 		select {
 		case work <- f:
 			total += f.Size
-		case <-ctx.Done():
+		case <-running.Done():
 			break feed
 		}
 	}
