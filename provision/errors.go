@@ -97,9 +97,9 @@ func (e *NeedError) Error() string {
 	return s
 }
 
-// IsUsage reports whether an error, or one of those that it joins, is the user's manifest or variables and not what
+// IsPlanError reports whether an error, or one of those that it joins, is the user's manifest or variables and not what
 // happened to a host.
-func IsUsage(err error) bool {
+func IsPlanError(err error) bool {
 	var recipe *RecipeError
 	var variable *VariableError
 	var need *NeedError

@@ -44,7 +44,9 @@ const (
 )
 
 // target tells entries of one cloud and region from those of another.
-func target(c manifest.Cloud) string { return strings.Join([]string{c.API, c.Region, c.Zone, c.Project}, "/") }
+func target(c manifest.Cloud) string {
+	return strings.Join([]string{c.API, c.Region, c.Zone, c.Project}, "/")
+}
 
 // openJournal begins a run. The caller closes it.
 func openJournal(dir, run string) (*journal, error) {

@@ -83,7 +83,7 @@ type ImagePlan struct {
 }
 
 // Preflight finds out, before anything is made, whether the images can be baked from the bundle and what that takes. All
-// that is wrong with manifest, variables and bundle is in one error for which IsUsage is true. The cloud is asked for the
+// that is wrong with manifest, variables and bundle is in one error for which IsPlanError is true. The cloud is asked for the
 // base images and for images that are there already, nothing else.
 func Preflight(ctx context.Context, r *Request) (*Plan, error) {
 	repo, err := openRepository(r.Bundle)
