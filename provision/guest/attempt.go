@@ -1,0 +1,145 @@
+package guest
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
+)
+
+// Attempt is one try to reach an address other than Address.
+type Attempt struct {
+	Address string // IP address, or a hardware address where the packet was no IP
+	Port    int    // 0 where the protocol has none
+	Proto   string // tcp, udp, sctp, icmp, ipv6-icmp, ip-NUMBER, ethertype-NUMBER
+	Name    string // DNS name that was asked for, as it was sent, without the final dot; "" elsewhere
+}
+
+const (
+	dnsPort     = 53
+	maxAttempts = 1000
+)
+
+// attempts is a list without repetition, of at most maxAttempts.
+type attempts struct {
+	seen map[Attempt]bool
+	list []Attempt
+}
+
+func (l *attempts) add(all ...Attempt) {
+	if l.seen == nil {
+		l.seen = map[Attempt]bool{}
+	}
+	for _, a := range all {
+		if !l.seen[a] && len(l.list) < maxAttempts {
+			l.seen[a] = true
+			l.list = append(l.list, a)
+		}
+	}
+}
+
+// readPacket says what a packet tries to reach. It reports false for what a kernel sends by itself to keep a link going.
+func readPacket(ethertype uint16, hardware []byte, packet []byte) (Attempt, bool) {
+	var first gopacket.LayerType
+	switch ethertype {
+	case unix.ETH_P_IP:
+		first = layers.LayerTypeIPv4
+	case unix.ETH_P_IPV6:
+		first = layers.LayerTypeIPv6
+	case unix.ETH_P_ARP:
+		return Attempt{}, false
+	default:
+		return Attempt{Address: net.HardwareAddr(hardware).String(), Proto: fmt.Sprintf("ethertype-%#04x", ethertype)}, true
+	}
+	a := Attempt{Address: destination(packet), Proto: "ip"}
+	for _, l := range gopacket.NewPacket(packet, first, gopacket.NoCopy).Layers() {
+		switch l := l.(type) {
+		case *layers.IPv4:
+			a.Proto = protocol(l.Protocol)
+		case *layers.IPv6:
+			a.Proto = protocol(l.NextHeader)
+		case *layers.IPv6HopByHop:
+			a.Proto = protocol(l.NextHeader)
+		case *layers.IPv6Routing:
+			a.Proto = protocol(l.NextHeader)
+		case *layers.IPv6Destination:
+			a.Proto = protocol(l.NextHeader)
+		case *layers.IPv6Fragment:
+			a.Proto = protocol(l.NextHeader)
+		case *layers.TCP:
+			a.Port = int(l.DstPort)
+			return a, true
+		case *layers.SCTP:
+			a.Port = int(l.DstPort)
+			return a, true
+		case *layers.UDP:
+			a.Port = int(l.DstPort)
+			if slices.Contains([]int{dnsPort, 5353, 5355}, a.Port) {
+				a.Name = question(l.Payload)
+			}
+			return a, true
+		case *layers.ICMPv4:
+			return a, true // what it quotes is not where it goes
+		case *layers.ICMPv6:
+			return a, !keepsLink(l.TypeCode.Type())
+		}
+	}
+	return a, true
+}
+
+// destination reads the address out of a header that may be cut short.
+func destination(packet []byte) string {
+	var raw []byte
+	switch {
+	case len(packet) >= 20 && packet[0]>>4 == 4:
+		raw = packet[16:20]
+	case len(packet) >= 40 && packet[0]>>4 == 6:
+		raw = packet[24:40]
+	}
+	addr, ok := netip.AddrFromSlice(raw)
+	if !ok {
+		return ""
+	}
+	return addr.String()
+}
+
+func protocol(p layers.IPProtocol) string {
+	switch p {
+	case layers.IPProtocolTCP:
+		return "tcp"
+	case layers.IPProtocolUDP:
+		return "udp"
+	case layers.IPProtocolSCTP:
+		return "sctp"
+	case layers.IPProtocolICMPv4:
+		return "icmp"
+	case layers.IPProtocolICMPv6:
+		return "ipv6-icmp"
+	}
+	return fmt.Sprintf("ip-%d", p)
+}
+
+// keepsLink tells multicast listener reports, router and neighbour discovery (RFC 4861, RFC 3810), which a kernel sends
+// by itself when an interface comes up.
+func keepsLink(icmp6 uint8) bool {
+	return icmp6 >= 130 && icmp6 <= 137 || icmp6 == 143
+}
+
+// question is the name that a DNS message asks for, or "".
+func question(message []byte) string {
+	var p dnsmessage.Parser
+	if _, err := p.Start(message); err != nil {
+		return ""
+	}
+	q, err := p.Question()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(q.Name.String(), ".")
+}

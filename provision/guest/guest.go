@@ -1,0 +1,217 @@
+// Package guest runs a Linux guest on this machine: a root file system under an overlay, booted by systemd-nspawn, in a
+// network that ends at one http.Handler of the caller's.
+//
+// What it guarantees: no packet of a guest reaches this machine's own network, for no interface of the two networks is
+// ever shared; an isolated command that tries to reach anything but the handler is ended and the try reported; after
+// Close, or after Reap where the process died, neither process, mount, cgroup nor file of the guest is left.
+//
+// What it is not: a wall against hostile code. A guest shares this machine's kernel and runs as its root, with what
+// capabilities systemd-nspawn leaves. It needs root, overlayfs, systemd-nspawn and GNU tar.
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// cleanupTimeout bounds how long Close and Reap wait for the kernel to end processes and let mounts go.
+const cleanupTimeout = 20 * time.Second
+
+// Config says what to boot.
+type Config struct {
+	// Name names the guest on this machine: [a-z0-9-], 1 to 60 characters, unique among those under Work.
+	Name string
+	// Rootfs is a folder, which is used where it is and must not change meanwhile, or a tar file, plain, gzip or zstd,
+	// which is unpacked once into Work and shared by all guests that name the same bytes.
+	Rootfs string
+	// Work is the folder for unpacked file systems and overlays, on a file system that can hold an overlay's upper
+	// layer (not another overlay). It may be shared by several processes.
+	Work string
+	// Handler is the one thing that the guest can reach, at Address; nil for nothing at all.
+	Handler http.Handler
+	// Prepare, when set, is given the guest's tree before it boots.
+	Prepare func(root string) error
+}
+
+// Guest is one booted guest. Its methods may be called from several goroutines; Close ends the others.
+type Guest struct {
+	name   string
+	work   string
+	layers []string // lower layers, topmost first
+	lease  *os.File // keeps the unpacked file system from being pruned
+	net    *gateway
+	eth0   *capture // what leaves the guest's own network
+	boot   *machine
+
+	mu         sync.Mutex
+	background attempts
+	close      func() error
+}
+
+// Start boots a guest and returns when its systemd says that start-up is finished. On error nothing of it is left.
+// The caller owes a Close.
+func Start(ctx context.Context, c Config) (*Guest, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	lower, lease, err := openRootfs(ctx, c.Work, c.Rootfs)
+	if err != nil {
+		return nil, fmt.Errorf("opening root file system %q: %w", c.Rootfs, err)
+	}
+	g := &Guest{name: c.Name, work: c.Work, layers: []string{lower}, lease: lease}
+	return g.start(ctx, c)
+}
+
+// Copy boots a throw-away copy of g, which must have been stopped and not yet closed, and stay so until the copy is
+// closed. c.Rootfs and c.Work are g's.
+func (g *Guest) Copy(ctx context.Context, c Config) (*Guest, error) {
+	c.Work, c.Rootfs = g.work, "/"
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	upper := hostDir{c.Work, g.name}.upper()
+	copied := &Guest{name: c.Name, work: g.work, layers: append([]string{upper}, g.layers...)}
+	return copied.start(ctx, c)
+}
+
+func (c Config) check() error {
+	switch {
+	case !validName(c.Name):
+		return fmt.Errorf("naming guest %q: want 1 to 60 of [a-z0-9-]", c.Name)
+	case !filepath.IsAbs(c.Work) || !filepath.IsAbs(c.Rootfs):
+		return fmt.Errorf("starting guest %q: work folder and root file system must be absolute paths", c.Name)
+	case strings.ContainsAny(c.Work+c.Rootfs, ",:\\\"\n"):
+		return fmt.Errorf("starting guest %q: overlayfs cannot take a path with any of , : \\ \" in it", c.Name)
+	case os.Geteuid() != 0:
+		return fmt.Errorf("starting guest %q: a guest needs root", c.Name)
+	}
+	return nil
+}
+
+func validName(name string) bool {
+	ok, _ := regexp.MatchString(`^[a-z0-9][a-z0-9-]{0,59}$`, name)
+	return ok
+}
+
+// start does what Start and Copy have in common; the receiver holds the layers.
+func (g *Guest) start(ctx context.Context, c Config) (_ *Guest, err error) {
+	g.close = sync.OnceValue(g.end)
+	dir := hostDir{c.Work, c.Name}
+	if err := dir.make(); err != nil {
+		g.close = nil
+		closeFiles(g.lease)
+		return nil, fmt.Errorf("starting guest %q: %w", c.Name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("starting guest %q: %w", c.Name, err), g.Close())
+		}
+	}()
+	if err := dir.mount(g.layers); err != nil {
+		return nil, err
+	}
+	if c.Prepare != nil {
+		if err := c.Prepare(dir.root()); err != nil {
+			return nil, err
+		}
+	}
+	if g.net, err = newGateway(c.Handler); err != nil {
+		return nil, err
+	}
+	own, err := g.net.connect(guestNetwork)
+	if err != nil {
+		return nil, err
+	}
+	defer closeFiles(own.ns) // the guest's processes keep it from here on
+	if g.eth0, err = openCapture(own, false); err != nil {
+		return nil, err
+	}
+	go g.eth0.each(g.note)
+	if g.boot, err = bootMachine(ctx, dir, own.ns); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// note takes what the guest's own processes tried to reach.
+func (g *Guest) note(a Attempt) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.background.add(a)
+	return true
+}
+
+// Name is Config.Name.
+func (g *Guest) Name() string { return g.name }
+
+// Root is the guest's whole tree as a folder of this machine. It exists until Close; while the guest runs its content
+// moves.
+func (g *Guest) Root() string { return hostDir{g.work, g.name}.root() }
+
+// Seal begins the record that Background reads. The guest's network is closed from the start; nothing opens it.
+func (g *Guest) Seal() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.background = attempts{}
+}
+
+// Background lists, without repetition and in order of first sight, what processes in the guest's own network tried to
+// reach since Seal, or since the start where Seal was not called. Of more than 1000 different tries the rest is left out.
+func (g *Guest) Background() []Attempt {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.background.list)
+}
+
+// Stop shuts the guest down as a power button would and returns when its last process is gone. Where ctx ends first
+// the guest is killed and Stop returns an error, for its files may be half written. A guest that is down already was
+// stopped.
+func (g *Guest) Stop(ctx context.Context) error {
+	if err := g.boot.powerOff(ctx); err != nil {
+		killCtx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+		defer cancel()
+		return errors.Join(fmt.Errorf("stopping guest %q: %w", g.name, err), hostDir{g.work, g.name}.kill(killCtx))
+	}
+	return nil
+}
+
+// Close ends the guest if it runs and removes everything of it. It may be called more than once, and while other
+// methods run; the first result is repeated.
+func (g *Guest) Close() error {
+	if g.close == nil {
+		return nil
+	}
+	return g.close()
+}
+
+func (g *Guest) end() error {
+	if g.net != nil {
+		g.net.close()
+	}
+	err := Reap(g.work, g.name)
+	if g.boot != nil {
+		g.boot.close()
+	}
+	if g.eth0 != nil {
+		g.eth0.close()
+	}
+	closeFiles(g.lease)
+	return err
+}
+
+func closeFiles(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			f.Close() // only read or locked, never written: nothing can be lost
+		}
+	}
+}
