@@ -33,6 +33,9 @@ type Config struct {
 	// Rootfs is a folder, which is used where it is and must not change meanwhile, or a tar file, plain, gzip or zstd,
 	// which is unpacked once into Work and shared by all guests that name the same bytes.
 	Rootfs string
+	// Digest is what Digest(Rootfs) returned, to spare another read; bytes of a tar that differ from it are refused when
+	// they are unpacked. "" to compute it.
+	Digest string
 	// Work is the folder for unpacked file systems and overlays, on a file system that can hold an overlay's upper
 	// layer (not another overlay). It may be shared by several processes.
 	Work string
@@ -63,7 +66,7 @@ func Start(ctx context.Context, c Config) (*Guest, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	lower, lease, err := openRootfs(ctx, c.Work, c.Rootfs)
+	lower, lease, err := openRootfs(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("opening root file system %q: %w", c.Rootfs, err)
 	}

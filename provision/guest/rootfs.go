@@ -77,16 +77,18 @@ func runTar(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...stri
 
 // openRootfs returns a folder with the root file system. A tar is unpacked on its first use; the lease that comes with
 // it keeps Prune away until it is closed.
-func openRootfs(ctx context.Context, work, rootfs string) (dir string, lease *os.File, err error) {
-	info, err := os.Stat(rootfs)
+func openRootfs(ctx context.Context, c Config) (dir string, lease *os.File, err error) {
+	info, err := os.Stat(c.Rootfs)
 	if err != nil || info.IsDir() {
-		return rootfs, nil, err
+		return c.Rootfs, nil, err
 	}
-	digest, err := Digest(ctx, rootfs)
-	if err != nil {
-		return "", nil, err
+	digest := c.Digest
+	if digest == "" {
+		if digest, err = Digest(ctx, c.Rootfs); err != nil {
+			return "", nil, err
+		}
 	}
-	dir = filepath.Join(work, "rootfs", digest)
+	dir = filepath.Join(c.Work, "rootfs", digest)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", nil, err
 	}
@@ -94,7 +96,7 @@ func openRootfs(ctx context.Context, work, rootfs string) (dir string, lease *os
 	if err != nil {
 		return "", nil, err
 	}
-	if err := unpackOnce(ctx, lease, rootfs, dir, digest); err != nil {
+	if err := unpackOnce(ctx, lease, c.Rootfs, dir); err != nil {
 		closeFiles(lease)
 		return "", nil, err
 	}
@@ -102,7 +104,7 @@ func openRootfs(ctx context.Context, work, rootfs string) (dir string, lease *os
 }
 
 // unpackOnce leaves dir complete and a shared lock on lease.
-func unpackOnce(ctx context.Context, lease *os.File, rootfs, dir, digest string) error {
+func unpackOnce(ctx context.Context, lease *os.File, rootfs, dir string) error {
 	for {
 		if err := lock(ctx, lease, unix.LOCK_SH); err != nil {
 			return err
@@ -121,14 +123,14 @@ func unpackOnce(ctx context.Context, lease *os.File, rootfs, dir, digest string)
 		if _, err := os.Stat(dir); err == nil {
 			continue
 		}
-		if err := unpackTo(ctx, rootfs, dir, digest); err != nil {
+		if err := unpackTo(ctx, rootfs, dir); err != nil {
 			return err
 		}
 	}
 }
 
-// unpackTo makes dir from a tar whose bytes must have the digest: it was computed in another read.
-func unpackTo(ctx context.Context, rootfs, dir, digest string) (err error) {
+// unpackTo makes dir from a tar whose bytes must have the digest that dir is named for: it was computed in another read.
+func unpackTo(ctx context.Context, rootfs, dir string) (err error) {
 	f, err := os.Open(rootfs)
 	if err != nil {
 		return err
@@ -159,8 +161,8 @@ func unpackTo(ctx context.Context, rootfs, dir, digest string) (err error) {
 	if _, err := io.Copy(io.Discard, raw); err != nil {
 		return err
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
-		return fmt.Errorf("unpacking: got sha256 %s, want %s: the file changed", got, digest)
+	if got, want := hex.EncodeToString(h.Sum(nil)), filepath.Base(dir); got != want {
+		return fmt.Errorf("unpacking: got sha256 %s, want %s: the file changed", got, want)
 	}
 	return os.Rename(tmp, dir)
 }
