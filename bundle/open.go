@@ -175,6 +175,9 @@ func readSmall(fsys fs.FS, path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("reading %q: %w", path, cause(err))
 	}
 	defer f.Close()
+	if fi, err := f.Stat(); err == nil && !fi.Mode().IsRegular() {
+		return nil, formatErrorf(path, "got something that is not a file (%v)", fi.Mode().Type())
+	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", path, cause(err))
