@@ -125,10 +125,12 @@ func (d *download) acceptNothing(m *mirror, resp *http.Response) error {
 	text, ok := strings.CutPrefix(resp.Header.Get("Content-Range"), "bytes */")
 	if ok && text == strconv.FormatInt(d.offset, 10) && d.req.Size < 0 && d.part.origin.sameVersion(resp) {
 		d.size = d.offset
+		resp.Body.Close() // it holds words about the error
+		resp.Body = http.NoBody
 		return nil
 	}
 	m.noRanges = true
-	return m.fault(transport.NewStatusError(resp))
+	return m.fault(fmt.Errorf("status 416: got nothing after byte %d", d.offset))
 }
 
 // parseContentRange reads "bytes FIRST-LAST/TOTAL" (RFC 9110 14.4); total is -1 where it is "*".

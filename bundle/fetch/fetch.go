@@ -82,6 +82,7 @@ type Fetcher struct {
 	Client   *http.Client       // nil means one with Tries, Stall and the defaults of package transport
 	Jobs     int                // files at once in All; 0 means 8
 	Tries    int                // how often a file fails without progress before it is given up; 0 means 4
+	Backoff  time.Duration      // the wait after the first failure, doubled with each; 0 means 500 ms
 	Stall    time.Duration      // used where Client is nil
 	Progress *progress.Reporter // may be nil
 

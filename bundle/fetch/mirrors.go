@@ -100,7 +100,7 @@ func (d *download) failed(err error) error {
 		return nil
 	}
 	m.rounds++
-	wait := max(m.wait, transport.Delay(m.rounds))
+	wait := max(m.wait, transport.Delay(d.fetcher.Backoff, m.rounds))
 	m.wait = 0
 	d.fetcher.Progress.Line("%s: %v; trying again in %v", d.req.Name, err, wait.Round(100*time.Millisecond))
 	return transport.Sleep(d.ctx, wait)

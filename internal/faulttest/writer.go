@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -47,8 +48,8 @@ func (w *writer) Write(p []byte) (int, error) {
 		case Slow:
 			n = min(n, w.fault.N)
 			w.sleep(w.fault.Wait)
-		case Short:
-			if n = min(n, w.fault.N-w.sent); n == 0 {
+		case Short, WrongRange:
+			if n = min(n, w.room()); n <= 0 {
 				return len(p), nil
 			}
 		}
@@ -61,13 +62,22 @@ func (w *writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// pass sends bytes as they are.
+// room returns how much the head leaves of the body.
+func (w *writer) room() int64 {
+	size, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64)
+	if err != nil {
+		size = w.fault.N
+	}
+	return size - w.sent
+}
+
+// pass sends bytes as they are. They are counted before they go out: a client that has them may look at the record.
 func (w *writer) pass(p []byte) error {
-	n, err := w.ResponseWriter.Write(p)
-	w.sent += int64(n)
+	w.sent += int64(len(p))
 	w.handler.mu.Lock()
-	w.record.Sent += int64(n)
+	w.record.Sent = w.sent
 	w.handler.mu.Unlock()
+	_, err := w.ResponseWriter.Write(p)
 	if w.fault.Kind == Slow {
 		w.Flush()
 	}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,10 +20,10 @@ const (
 	maxRetryAfter = 2 * time.Minute
 )
 
-// Delay is how long to wait after the given failed try (the first is 1): exponential, with jitter, so that eight
-// downloads that failed together do not come back together.
-func Delay(try int) time.Duration {
-	d := firstDelay << min(try-1, 10)
+// Delay is how long to wait after the given failed try (the first is 1): first doubled with every try, at most 30 s, the
+// upper half of it random, so that eight downloads that failed together do not come back together. first 0 means 500 ms.
+func Delay(first time.Duration, try int) time.Duration {
+	d := cmp.Or(first, firstDelay) << min(try-1, 10)
 	d = min(d, maxDelay)
 	return d/2 + rand.N(d/2+1)
 }
@@ -54,7 +55,7 @@ func RetryAfter(resp *http.Response) time.Duration {
 // Temporary says whether a request that failed with err may succeed later: connection errors, stalls and the statuses
 // 408, 425, 429 and 5xx (but 501); and not what the guard or a certificate refused, nor a name that does not exist.
 func Temporary(err error) bool {
-	if err == nil || errors.Is(err, ErrBlocked) || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, ErrBlocked) || errors.Is(err, errRedirect) || errors.Is(err, context.Canceled) {
 		return false
 	}
 	if _, refused := errors.AsType[*tls.CertificateVerificationError](err); refused {
@@ -86,8 +87,9 @@ func Once(ctx context.Context) context.Context {
 
 // retryLayer repeats requests until they are answered. Once a body has been handed out it is the caller's.
 type retryLayer struct {
-	next  http.RoundTripper
-	tries int
+	next    http.RoundTripper
+	tries   int
+	backoff time.Duration
 }
 
 func (l *retryLayer) CloseIdleConnections() { closeIdle(l.next) }
@@ -120,13 +122,13 @@ func (l *retryLayer) again(resp *http.Response, err error, try int) (time.Durati
 		return 0, false
 	}
 	if err != nil {
-		return Delay(try), Temporary(err)
+		return Delay(l.backoff, try), Temporary(err)
 	}
 	if !temporaryStatus(resp.StatusCode) {
 		return 0, false
 	}
 	wait := RetryAfter(resp)
-	return max(wait, Delay(try)), wait <= maxRetryAfter
+	return max(wait, Delay(l.backoff, try)), wait <= maxRetryAfter
 }
 
 // repeatable says whether sending req twice does the same as sending it once, and can be done (RFC 9110 9.2.2).

@@ -11,6 +11,7 @@ package transport
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -23,6 +24,7 @@ type Options struct {
 	// list means nothing. With a list, no proxy is used: a proxy would dial for us what we must not.
 	Allow     []string
 	Tries     int           // how often a request is sent at most; 0 means 4, 1 means no retry
+	Backoff   time.Duration // the wait after the first failure, doubled with each; 0 means 500 ms
 	Stall     time.Duration // how long a server may say nothing; 0 means 30 s, negative for ever
 	Trace     io.Writer     // gets one line per request that was answered or failed
 	UserAgent string        // "" means "offbake"
@@ -72,18 +74,21 @@ func RoundTripper(o Options) http.RoundTripper {
 		rt = &traceLayer{next: rt, w: o.Trace}
 	}
 	if tries := cmp.Or(o.Tries, defaultTries); tries > 1 {
-		rt = &retryLayer{next: rt, tries: tries}
+		rt = &retryLayer{next: rt, tries: tries, backoff: o.Backoff}
 	}
 	return &agentLayer{next: rt, agent: cmp.Or(o.UserAgent, "offbake")}
 }
 
+// errRedirect says that a redirect is not followed; asking again will not help.
+var errRedirect = errors.New("refusing a redirect")
+
 // checkRedirect follows up to ten redirects to http(s) and drops the Referer, which would carry a signed query along.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
-		return errors.New("stopped after 10 redirects")
+		return fmt.Errorf("%w after %d others", errRedirect, maxRedirects)
 	}
 	if s := req.URL.Scheme; s != "http" && s != "https" {
-		return errors.New("redirected to a scheme that is neither http nor https")
+		return fmt.Errorf("%w to scheme %q", errRedirect, s)
 	}
 	req.Header.Del("Referer")
 	return nil
