@@ -3,9 +3,7 @@ package source
 import (
 	_ "embed"
 	"fmt"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,21 +160,13 @@ func (r *Release) Check(e Evidence) (digest, verified string, err error) {
 	return digest, how + id, nil
 }
 
-// ReadKey reads the release's key: the local file, or the built-in one. dir is the manifest's folder. lock may be nil; a
-// built-in key that it pins has to be that very key, else the error is a *KeyChangedError.
-func (r *Release) ReadKey(dir string, lock *manifest.Lock) ([]byte, error) {
+// ReadKey reads the release's key: the local file, or the built-in one. lock may be nil; a built-in key that it pins has
+// to be that very key, else the error is a *KeyChangedError.
+func (r *Release) ReadKey(local *Local, lock *manifest.Lock) ([]byte, error) {
 	if r.Key != "" {
-		return readLocal(dir, r.Key)
+		return local.Read(r.Key)
 	}
 	return BuiltinKey(lock)
-}
-
-func readLocal(dir, name string) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
-	if err != nil {
-		return nil, fmt.Errorf("reading key: %w", err)
-	}
-	return data, nil
 }
 
 // BuiltinKey returns HashiCorp's key: the one that the lock pins, or the one for new locks where lock is nil.

@@ -18,7 +18,7 @@ func (r *resolver) releases() []job {
 }
 
 func (r *resolver) release(ctx context.Context, rel Release) (res result, err error) {
-	key, err := rel.ReadKey(r.in.Dir, nil)
+	key, err := rel.ReadKey(r.local, nil)
 	if err != nil {
 		return res, err
 	}

@@ -41,7 +41,7 @@ type packages struct {
 }
 
 func (p *packages) load(ctx context.Context, i int, repo manifest.Repo) (err error) {
-	if p.keys[i], err = Keyring(p.in.Dir, repo); err != nil {
+	if p.keys[i], err = Keyring(p.local, repo); err != nil {
 		return err
 	}
 	open := func(ctx context.Context, href string) (io.ReadCloser, error) {
@@ -60,11 +60,11 @@ func (p *packages) load(ctx context.Context, i int, repo manifest.Repo) (err err
 }
 
 // Keyring reads the keys that may sign a repository's packages; nil where the manifest says not to check them.
-func Keyring(dir string, repo manifest.Repo) (*rpm.Keyring, error) {
+func Keyring(local *Local, repo manifest.Repo) (*rpm.Keyring, error) {
 	if !repo.GPGCheck {
 		return nil, nil
 	}
-	data, err := readLocal(dir, repo.GPGKey)
+	data, err := local.Read(repo.GPGKey)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (p *packages) resolve(ctx context.Context, i int, pkg *rpm.Package) (result
 // how a lock says so: "rpm-pgp KEYID". Without keys, where the manifest says not to check, it is "first-use". A
 // signature that does not hold is a *SignatureError.
 func CheckRPM(r io.ReaderAt, row manifest.Row, keys *rpm.Keyring) (verified string, err error) {
-	verified = firstUse
+	verified = FirstUse
 	if keys != nil {
 		sig, err := rpm.Verify(r, row.Size, keys)
 		if err != nil {

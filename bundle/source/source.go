@@ -67,7 +67,7 @@ func Resolve(ctx context.Context, f *fetch.Fetcher, in *manifest.Inputs) (*Resol
 	if n := len(in.Artifacts.Containers); n > 0 {
 		return nil, manifestError("artifacts.containers", "containers are not supported by this version")
 	}
-	r := &resolver{fetcher: f, in: in}
+	r := &resolver{fetcher: f, in: in, local: NewLocal(in.Dir)}
 	jobs := r.releases()
 	jobs = append(jobs, r.files()...)
 	packages, repoJobs := r.repositories()
@@ -99,6 +99,7 @@ func Resolve(ctx context.Context, f *fetch.Fetcher, in *manifest.Inputs) (*Resol
 type resolver struct {
 	fetcher *fetch.Fetcher
 	in      *manifest.Inputs
+	local   *Local
 }
 
 // job resolves one entry.
@@ -208,15 +209,15 @@ func (r *resolver) file(ctx context.Context, f manifest.File) (result, error) {
 	}
 	res := result{blobs: []*fetch.Blob{blob}}
 	if f.SHA256 == "" {
-		row.Verified = firstUse
+		row.Verified = FirstUse
 		res.warnings = []string{fmt.Sprintf("file %q is taken at first use; to pin it, give it sha256: %s", f.Path, blob.SHA256)}
 	}
 	res.rows = []manifest.Row{row}
 	return res, nil
 }
 
-// firstUse is how a lock says that nothing but the lock vouches for a file.
-const firstUse = "first-use"
+// FirstUse is how a row of a lock says that nothing but the lock vouches for a file.
+const FirstUse = "first-use"
 
 func hexSum(data []byte) string {
 	sum := sha256.Sum256(data)

@@ -1,0 +1,206 @@
+package assemble
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/offbake/offbake/bundle"
+	"github.com/offbake/offbake/bundle/fetch"
+	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/source"
+	"github.com/offbake/offbake/manifest"
+)
+
+// checkEvidence verifies again, of the bytes at hand, what the lock says was verified: a lock is a file that anybody can
+// edit, and so is the cache.
+func (b *builder) checkEvidence(ctx context.Context) error {
+	releases := source.Releases(b.o.Inputs)
+	known := map[string]bool{}
+	for i := range releases {
+		known[releases[i].Path] = true
+		b.keys[releases[i].Path] = releases[i].Key
+		if err := b.checkRelease(&releases[i]); err != nil {
+			return fmt.Errorf("verifying %q: %w", releases[i].Name, err)
+		}
+	}
+	files := map[string]manifest.File{}
+	for _, f := range b.o.Inputs.Artifacts.Files {
+		files[path.Join(manifest.FilesDir, f.Path)] = f
+	}
+	for _, row := range b.o.Lock.Rows {
+		var err error
+		switch row.Kind {
+		case manifest.KindFile:
+			err = checkFile(row, files)
+		case manifest.KindHashiCorp, manifest.KindProvider:
+			if !known[row.Path] {
+				err = fmt.Errorf("the manifest does not ask for it")
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("verifying %q: %w", row.Name, err)
+		}
+	}
+	return b.checkPackages(ctx)
+}
+
+// checkFile compares a row of a plain file with the manifest's own digest, where it has one.
+func checkFile(row manifest.Row, files map[string]manifest.File) error {
+	f, ok := files[row.Path]
+	switch {
+	case !ok:
+		return fmt.Errorf("the manifest does not ask for it")
+	case f.SHA256 != "" && f.SHA256 != row.SHA256:
+		return &bundle.MismatchError{Path: row.Path, Got: row.SHA256, Want: f.SHA256}
+	case (f.SHA256 == "") != (row.Verified == source.FirstUse):
+		return &bundle.MismatchError{Path: row.Path, Got: "verified by " + row.Verified, Want: "as the manifest says"}
+	}
+	return nil
+}
+
+// checkRelease verifies a zip's sums and signature.
+func (b *builder) checkRelease(rel *source.Release) error {
+	row, ok := b.rows[rel.Path]
+	if !ok {
+		return fmt.Errorf("the lock has no row for %q", rel.Path)
+	}
+	key, err := rel.ReadKey(b.local, b.o.Lock)
+	if err != nil {
+		return err
+	}
+	e := source.Evidence{Key: key}
+	if e.Sums, err = b.bytes(rel.SumsPath()); err != nil {
+		return err
+	}
+	if e.Signature, err = b.bytes(rel.SignaturePath()); err != nil {
+		return err
+	}
+	digest, verified, err := rel.Check(e)
+	if err != nil {
+		return err
+	}
+	if digest != row.SHA256 {
+		return &bundle.MismatchError{Path: row.Path, Got: row.SHA256, Want: digest}
+	}
+	if verified != row.Verified {
+		return &bundle.MismatchError{Path: row.Path, Got: verified, Want: row.Verified}
+	}
+	return nil
+}
+
+// maxEvidence bounds what of a document is read into memory; a lock could name any file.
+const maxEvidence = 4 << 20
+
+// bytes reads a document of the evidence.
+func (b *builder) bytes(name string) ([]byte, error) {
+	blob := b.blobs[name]
+	if blob == nil {
+		return nil, fmt.Errorf("the lock has no row for %q", name)
+	}
+	if blob.Size > maxEvidence {
+		return nil, fmt.Errorf("reading %q: got %d bytes, want at most %d", name, blob.Size, maxEvidence)
+	}
+	return io.ReadAll(io.NewSectionReader(blob.File, 0, blob.Size))
+}
+
+// checkPackages verifies the signatures of RPMs, and keeps their headers and the paths of their keys.
+func (b *builder) checkPackages(ctx context.Context) error {
+	var rows []manifest.Row
+	for _, row := range b.o.Lock.Rows {
+		if row.Kind == manifest.KindRPM {
+			rows = append(rows, row)
+		}
+	}
+	sources, err := b.repositories()
+	if err != nil {
+		return err
+	}
+	checked := make([]checkedPackage, len(rows))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers())
+	for i, row := range rows {
+		group.Go(func() (err error) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if checked[i], err = checkPackage(row, b.blobs[row.Path], sources); err != nil {
+				return fmt.Errorf("verifying %q: %w", row.Name, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, row := range rows {
+		b.packages[row.Path] = checked[i]
+	}
+	return nil
+}
+
+// checkedPackage is an RPM whose signature was found good.
+type checkedPackage struct {
+	header *rpm.Header
+	key    string // local path of the key, "" for a repository without signatures
+}
+
+// repository is where packages come from, and who may sign them.
+type repository struct {
+	base string // URL, ends in a slash
+	path string // local path of its key
+	keys *rpm.Keyring
+}
+
+func (b *builder) repositories() ([]repository, error) {
+	var all []repository
+	for _, r := range b.o.Inputs.Artifacts.RPMs.Repos {
+		keys, err := source.Keyring(b.local, r)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, repository{strings.TrimSuffix(r.BaseURL, "/") + "/", r.GPGKey, keys})
+	}
+	return all, nil
+}
+
+// checkPackage tries the repositories below which the package lies, or all where it lies below none (metadata may name
+// another place), until one vouches for it as the lock says.
+func checkPackage(row manifest.Row, blob *fetch.Blob, sources []repository) (checkedPackage, error) {
+	near := slices.DeleteFunc(slices.Clone(sources), func(r repository) bool { return !strings.HasPrefix(row.URL, r.base) })
+	if len(near) > 0 {
+		sources = near
+	}
+	err := error(&bundle.MismatchError{Path: row.Path, Got: "no repository to come from", Want: row.Verified})
+	for _, r := range sources {
+		var verified string
+		if verified, err = source.CheckRPM(blob.File, row, r.keys); err != nil {
+			continue
+		}
+		if verified == row.Verified {
+			h, err := rpm.ReadHeader(blob.File, blob.Size)
+			return checkedPackage{h, r.path}, err
+		}
+		err = &bundle.MismatchError{Path: row.Path, Got: verified, Want: row.Verified}
+	}
+	return checkedPackage{}, err
+}
+
+// evidence lists the paths in the bundle of what vouches for a row: what the lock names, and keys that lie beside the
+// manifest, which the lock pins by the digest of its inputs.
+func (b *builder) evidence(row manifest.Row) []string {
+	paths := slices.Clone(row.Evidence)
+	if key := b.packages[row.Path].key; key != "" {
+		paths = append(paths, key)
+	}
+	if key := b.keys[row.Path]; key != "" {
+		paths = append(paths, key)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
