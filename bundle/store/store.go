@@ -1,4 +1,7 @@
 // Package store puts bundles where hosts can take them: UFile (also the server of package serve) and a folder.
+//
+// Push and Bundle work on any Store; Open makes one from its URL. Nothing here trusts a store: what is read from one is
+// checked by package bundle, and what is sent is checked against its sha256 while it passes.
 package store
 
 import (
@@ -24,7 +27,8 @@ type Upload struct {
 	SHA256 string // lower-case hex; kept as metadata, and the whole of Body is checked against it while it passes
 }
 
-// Store is a flat object store. Every method may be called again after any error; implementations retry what is safe
+// Store is a flat object store. Keys are slash-separated paths without "." or "..", empty elements or control characters;
+// how they are written in the store is its own matter. Every method may be called again after any error; implementations retry what is safe
 // to retry, so that an error is worth telling. A missing object is fs.ErrNotExist.
 type Store interface {
 	// Head describes one object.
@@ -40,4 +44,6 @@ type Store interface {
 	// URL returns an http(s) address that answers GET for ttl at least: presigned where the bucket is private.
 	// A store that no host can reach over HTTP returns an error.
 	URL(ctx context.Context, key string, ttl time.Duration) (string, error)
+	// String is the store's own URL, as Open takes it. It holds no secret.
+	String() string
 }
