@@ -1,6 +1,7 @@
 package rpm
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ type period struct {
 // blocks is passed over. Keys that cannot sign are left out; a file without any key that can is an error.
 func ParseKeys(armored []byte) (*Keyring, error) {
 	k := &Keyring{keys: map[uint64][]signingKey{}}
-	rest := bytes.NewReader(armored)
+	rest := bufio.NewReader(bytes.NewReader(armored)) // of armor.Decode's own kind: it would read ahead in another
 	for {
 		block, err := armor.Decode(rest)
 		if err == io.EOF {

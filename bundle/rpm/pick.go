@@ -163,18 +163,12 @@ func (p *Package) forms() []string {
 	}
 }
 
-// existing lists the packages that have the name with which spec begins, the longest such name.
+// existing lists the packages of the name that spec begins with.
 func existing(all []Choice, spec string) []string {
-	name := ""
-	for _, c := range all {
-		n := c.Package.Name
-		if len(n) > len(name) && (spec == n || strings.HasPrefix(spec, n+"-") || strings.HasPrefix(spec, n+".")) {
-			name = n
-		}
-	}
 	var versions []string
 	for _, c := range all {
-		if name != "" && c.Package.Name == name {
+		rest, found := strings.CutPrefix(spec, c.Package.Name)
+		if found && (rest == "" || rest[0] == '.' || len(rest) > 1 && rest[0] == '-' && (isDigit(rest[1]) || rest[1] == '*')) {
 			versions = append(versions, c.Package.NEVRA())
 		}
 	}

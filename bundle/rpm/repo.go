@@ -107,6 +107,9 @@ func (r *Repo) readRepomd(ctx context.Context, open Opener) error {
 // readRecord lets parse read the uncompressed form of a metadata file. What parse was given counts only if readRecord
 // returns nil: the digests are known at the end.
 func readRecord(ctx context.Context, rec record, opts RepoOptions, open Opener, parse func(io.Reader) error) error {
+	if rec.problem != nil {
+		return fmt.Errorf("reading record %q of %q: %w", rec.kind, repomdHref, rec.problem)
+	}
 	body, err := open(ctx, rec.href)
 	if err != nil {
 		return fmt.Errorf("reading %q: %w", rec.href, err)

@@ -18,6 +18,7 @@ type record struct {
 	open     Digest // uncompressed; Type "" when not given
 	size     int64  // bytes; negative when not given
 	openSize int64
+	problem  error // why it cannot be used; it counts when somebody wants to
 }
 
 // parseRepomd reads repomd.xml. Records of one kind may come in several forms (xml, zchunk, sqlite under other kinds); the
@@ -48,17 +49,21 @@ func parseRepomd(r io.Reader) (map[string]record, error) {
 				return nil
 			}
 			if t.Name.Local == "data" {
-				defer func() { current = nil }()
-				return addRecord(records, *current)
+				if _, seen := records[current.kind]; !seen {
+					records[current.kind] = current.checked()
+				}
+				current = nil
+				return nil
 			}
-			return current.set(t.Name.Local, strings.TrimSpace(text.String()), digestType)
+			current.set(t.Name.Local, strings.TrimSpace(text.String()), digestType)
 		}
 		return nil
 	})
 	return records, err
 }
 
-func (r *record) set(element, text, digestType string) (err error) {
+func (r *record) set(element, text, digestType string) {
+	var err error
 	switch element {
 	case "checksum":
 		r.digest, err = parseDigest(digestType, text)
@@ -69,25 +74,20 @@ func (r *record) set(element, text, digestType string) (err error) {
 	case "open-size":
 		r.openSize, err = parseSize(text)
 	}
-	return err
+	if r.problem == nil {
+		r.problem = err
+	}
 }
 
-// addRecord keeps r when it is the first of its kind and could be read: what nobody asks for may be as it likes.
-func addRecord(records map[string]record, r record) error {
-	if r.kind != "primary" && r.kind != "filelists" && r.kind != "modules" {
-		return nil
+// checked is r with what it lacks as its problem.
+func (r *record) checked() record {
+	if r.problem == nil {
+		r.problem = checkHref(r.href)
 	}
-	if _, seen := records[r.kind]; seen {
-		return nil
+	if r.problem == nil && r.digest.Type == "" {
+		r.problem = errors.New("no checksum")
 	}
-	if err := checkHref(r.href); err != nil {
-		return fmt.Errorf("reading record %q: %w", r.kind, err)
-	}
-	if r.digest.Type == "" {
-		return fmt.Errorf("reading record %q: no checksum", r.kind)
-	}
-	records[r.kind] = r
-	return nil
+	return *r
 }
 
 // checkHref refuses what would lead out of the repository.

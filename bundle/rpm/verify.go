@@ -95,10 +95,15 @@ func newVerifier(raw *rawHeader) (*verifier, error) {
 		v.wantLoad = strings.ToLower(list[0])
 		v.payload = hashByNumber(v.main.numbers(tagPayloadDigestAlgo))
 	}
-	if len(v.header)+len(v.whole) == 0 {
+	switch {
+	case v.sig.err != nil:
+		return nil, v.sig.err
+	case v.main.err != nil:
+		return nil, v.main.err
+	case len(v.header)+len(v.whole) == 0:
 		return nil, ErrUnsigned
 	}
-	return v, errors.Join(v.sig.err, v.main.err)
+	return v, nil
 }
 
 func parseSignatures(blobs [][]byte) ([]*signature, error) {

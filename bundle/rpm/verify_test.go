@@ -1,0 +1,321 @@
+package rpm_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/internal/faulttest"
+)
+
+func keyring(tb testing.TB, armored []byte) *rpm.Keyring {
+	tb.Helper()
+	k, err := rpm.ParseKeys(armored)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return k
+}
+
+func verify(file []byte, k *rpm.Keyring) (rpm.Signature, error) {
+	return rpm.Verify(bytes.NewReader(file), int64(len(file)), k)
+}
+
+// TestVerifyRealHeaders checks the signatures of real packages with their vendors' keys, and with all other keys.
+func TestVerifyRealHeaders(t *testing.T) {
+	files, err := filepath.Glob("testdata/headers/*.hdr")
+	if err != nil || len(files) != 6 {
+		t.Fatalf("got %v, %v, want six headers", files, err)
+	}
+	keys, err := filepath.Glob("testdata/keys/*")
+	if err != nil || len(keys) != 6 {
+		t.Fatalf("got %v, %v, want six keys", keys, err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := rpm.Signature{KeyID: "24C6A8A7F4A80EB5", PrimaryID: "24C6A8A7F4A80EB5", Version: 3, Hash: "SHA-256"}
+		wantKey := "RPM-GPG-KEY-CentOS-7"
+		if strings.Contains(file, "docker-scan-plugin") {
+			want = rpm.Signature{KeyID: "C52FEB6B621E9F35", PrimaryID: "C52FEB6B621E9F35", Version: 4, Hash: "SHA-512"}
+			wantKey = "RPM-GPG-KEY-docker-ce"
+		}
+		for _, key := range keys {
+			armored, err := os.ReadFile(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := rpm.VerifyHeader(bytes.NewReader(data), int64(len(data)), keyring(t, armored))
+			if filepath.Base(key) != wantKey {
+				if !errors.Is(err, rpm.ErrUnknownKey) {
+					t.Errorf("%s with %s: got %v, want %v", file, key, err, rpm.ErrUnknownKey)
+				}
+				continue
+			}
+			got.Created = time.Time{}
+			if err != nil || got != want {
+				t.Errorf("%s: got %+v, %v, want %+v", file, got, err, want)
+			}
+		}
+	}
+}
+
+// payloadOf is a payload, and the items of a main header that state its digest.
+func payloadOf(s string) ([]byte, []item) {
+	return []byte(s), []item{texts(5092, fmt.Sprintf("%x", sha256.Sum256([]byte(s)))), int32s(5093, 8)}
+}
+
+// TestVerifyForms has every form of signature that RPMs carry, and the same package with a bit flipped in each byte.
+func TestVerifyForms(t *testing.T) {
+	rsaKey, edKey := newKey(t, packet.PubKeyAlgoRSA, 0), newKey(t, packet.PubKeyAlgoEdDSA, 0)
+	sub := newKey(t, packet.PubKeyAlgoEdDSA, 0)
+	if err := sub.AddSigningSubkey(&packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, Time: at(keyTime), DefaultHash: crypto.SHA256}); err != nil {
+		t.Fatal(err)
+	}
+	stranger := newKey(t, packet.PubKeyAlgoEdDSA, 0)
+	dsaPublic, dsaSign := gpgDSA(t)
+	keys := keyring(t, append(append([]byte("text before\n"), armored(t, rsaKey, edKey, sub)...), dsaPublic...))
+
+	payload, digest := payloadOf("the payload")
+	withDigest, without := minimal(digest...), minimal()
+	both := func(header []byte) []byte { return append(bytes.Clone(header), payload...) }
+	b64 := base64.StdEncoding.EncodeToString
+	for _, tt := range []struct {
+		form    string
+		sigs    []item
+		header  []byte
+		version int
+		keyID   string
+	}{
+		{"RSA over the header", []item{bin(rsaTag, signV4(t, rsaKey, withDigest, time.Time{}))}, withDigest, 4, rsaKey.PrimaryKey.KeyIdString()},
+		{"version 3 RSA over the header", []item{bin(rsaTag, signV3(t, rsaKey, withDigest, crypto.SHA256))}, withDigest, 3, ""},
+		{"version 3 RSA with SHA-1", []item{bin(rsaTag, signV3(t, rsaKey, withDigest, crypto.SHA1))}, withDigest, 3, ""},
+		{"EdDSA over the header", []item{bin(dsaTag, signV4(t, edKey, withDigest, time.Time{}))}, withDigest, 4, edKey.PrimaryKey.KeyIdString()},
+		{"DSA over the header", []item{bin(dsaTag, dsaSign(withDigest))}, withDigest, 4, ""},
+		{"a subkey", []item{bin(dsaTag, signV4(t, sub, withDigest, time.Time{}))}, withDigest, 4, sub.Subkeys[len(sub.Subkeys)-1].PublicKey.KeyIdString()},
+		{"RSA over both", []item{bin(pgpTag, signV4(t, rsaKey, both(without), time.Time{}))}, without, 4, ""},
+		{"version 3 RSA over both", []item{bin(pgpTag, signV3(t, rsaKey, both(without), crypto.SHA256))}, without, 3, ""},
+		{"DSA over both", []item{bin(gpgTag, dsaSign(both(without)))}, without, 4, ""},
+		{"one over the header and one over both", []item{bin(rsaTag, signV3(t, rsaKey, without, crypto.SHA256)),
+			bin(pgpTag, signV3(t, rsaKey, both(without), crypto.SHA256))}, without, 3, ""},
+		{"rpm 6, beside a stranger's", []item{texts(openPGPTag, b64(signV4(t, stranger, withDigest, time.Time{})),
+			b64(signV4(t, edKey, withDigest, time.Time{})))}, withDigest, 4, edKey.PrimaryKey.KeyIdString()},
+	} {
+		file := assemble(tt.sigs, tt.header, payload)
+		got, err := verify(file, keys)
+		if err != nil || got.Version != tt.version || tt.keyID != "" && got.KeyID != tt.keyID {
+			t.Errorf("%s: got %+v, %v, want version %d, key %q", tt.form, got, err, tt.version, tt.keyID)
+			continue
+		}
+		start := bytes.Index(file, tt.header)
+		for i := start; i < len(file); i++ {
+			file[i] ^= 1 << (i % 8)
+			if got, err := verify(file, keys); err == nil {
+				t.Errorf("%s, byte %d of header and payload altered: got %+v and no error", tt.form, i-start, got)
+			}
+			file[i] ^= 1 << (i % 8)
+		}
+	}
+}
+
+func TestVerifyRefuses(t *testing.T) {
+	key, stranger := newKey(t, packet.PubKeyAlgoRSA, 0), newKey(t, packet.PubKeyAlgoEdDSA, 0)
+	short := newKey(t, packet.PubKeyAlgoEdDSA, 48*time.Hour)
+	revoked := newKey(t, packet.PubKeyAlgoEdDSA, 0)
+	if err := revoked.RevokeKey(packet.KeyRetired, "", &packet.Config{Time: at(keyTime.AddDate(0, 0, 9)), DefaultHash: crypto.SHA256}); err != nil {
+		t.Fatal(err)
+	}
+	subRevoked := newKey(t, packet.PubKeyAlgoEdDSA, 0)
+	config := &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, Time: at(keyTime), DefaultHash: crypto.SHA256}
+	if err := subRevoked.AddSigningSubkey(config); err != nil {
+		t.Fatal(err)
+	}
+	payload, digest := payloadOf("the payload")
+	header := minimal(digest...)
+	bySub := signV4(t, subRevoked, header, time.Time{})
+	if err := subRevoked.RevokeSubkey(&subRevoked.Subkeys[len(subRevoked.Subkeys)-1], packet.KeyRetired, "", config); err != nil {
+		t.Fatal(err)
+	}
+	keys := keyring(t, armored(t, key, short, revoked, subRevoked))
+
+	bare, good := minimal(), signV4(t, key, header, time.Time{})
+	textMode := signText(t, key, header)
+	altered := func(i int) []byte {
+		b := bytes.Clone(good)
+		b[(i+len(b))%len(b)] ^= 1
+		return b
+	}
+	onlySHA1 := []item{texts(5092, "da39a3ee5e6b4b0d3255bfef95601890afd80709"), int32s(5093, 2)}
+	weak := minimal(onlySHA1...)
+	for _, tt := range []struct {
+		fault   string
+		sigs    []item
+		header  []byte
+		payload []byte
+		want    error
+	}{
+		{"nothing signed", []item{text(sha256Tag, fmt.Sprintf("%x", sha256.Sum256(header)))}, header, payload, rpm.ErrUnsigned},
+		{"a stranger's key", []item{bin(dsaTag, signV4(t, stranger, header, time.Time{}))}, header, payload, rpm.ErrUnknownKey},
+		{"a revoked key, even before it was", []item{bin(dsaTag, signV4(t, revoked, header, time.Time{}))}, header, payload, rpm.ErrRevokedKey},
+		{"a revoked subkey", []item{bin(dsaTag, bySub)}, header, payload, rpm.ErrRevokedKey},
+		{"after the key expired", []item{bin(dsaTag, signLate(t, short, header))}, header, payload, rpm.ErrKeyNotValid},
+		{"before the key existed", []item{bin(dsaTag, signEarly(t, short, header))}, header, payload, rpm.ErrKeyNotValid},
+		{"MD5", []item{bin(rsaTag, signV3(t, key, header, crypto.MD5))}, header, payload, rpm.ErrBadSignature},
+		{"a signature of text", []item{bin(rsaTag, textMode)}, header, payload, rpm.ErrBadSignature},
+		{"a signature of other bytes", []item{bin(rsaTag, signV4(t, key, bare, time.Time{}))}, header, payload, rpm.ErrBadSignature},
+		{"one good, one bad", []item{bin(rsaTag, good), bin(pgpTag, good)}, header, payload, rpm.ErrBadSignature},
+		{"bytes after the packet", []item{bin(rsaTag, append(bytes.Clone(good), 0))}, header, payload, rpm.ErrBadSignature},
+		{"a cut packet", []item{bin(rsaTag, good[:len(good)-1])}, header, payload, rpm.ErrBadSignature},
+		{"no packet", []item{bin(rsaTag, []byte("-----BEGIN PGP"))}, header, payload, rpm.ErrBadSignature},
+		{"an altered last byte", []item{bin(rsaTag, altered(-1))}, header, payload, rpm.ErrBadSignature},
+		{"a key in place of a signature", []item{bin(rsaTag, serialized(t, key))}, header, payload, rpm.ErrBadSignature},
+		{"bad base64", []item{texts(openPGPTag, "%")}, header, payload, rpm.ErrBadSignature},
+		{"signature of another type", []item{text(rsaTag, string(good[:10]))}, header, payload, nil},
+		{"a payload that nothing covers", []item{bin(rsaTag, signV4(t, key, bare, time.Time{}))}, bare, payload, rpm.ErrPayloadUnsafe},
+		{"a payload covered by a stranger", []item{bin(rsaTag, signV4(t, key, bare, time.Time{})),
+			bin(pgpTag, signV4(t, stranger, append(bytes.Clone(bare), payload...), time.Time{}))}, bare, payload, rpm.ErrPayloadUnsafe},
+		{"a payload covered by SHA-1 alone", []item{bin(rsaTag, signV4(t, key, weak, time.Time{}))}, weak, nil, rpm.ErrPayloadUnsafe},
+		{"another payload", []item{bin(rsaTag, good)}, header, []byte("another"), nil},
+		{"a longer payload", []item{bin(rsaTag, good)}, header, append(bytes.Clone(payload), 0), nil},
+		{"no payload", []item{bin(rsaTag, good)}, header, nil, nil},
+		{"wrong SHA-256 of the header", []item{bin(rsaTag, good), text(sha256Tag, strings.Repeat("0", 64))}, header, payload, nil},
+		{"wrong SHA-1 of the header", []item{bin(rsaTag, good), text(sha1Tag, strings.Repeat("0", 40))}, header, payload, nil},
+		{"wrong MD5 of both", []item{bin(rsaTag, good), bin(md5Tag, make([]byte, 16))}, header, payload, nil},
+		{"wrong size of both", []item{bin(rsaTag, good), int32s(sizeTag, 7)}, header, payload, nil},
+	} {
+		got, err := verify(assemble(tt.sigs, tt.header, tt.payload), keys)
+		if err == nil || got != (rpm.Signature{}) {
+			t.Errorf("%s: got %+v, %v, want an error", tt.fault, got, err)
+			continue
+		}
+		var mismatch *rpm.MismatchError
+		if tt.want != nil && !errors.Is(err, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.fault, err, tt.want)
+		} else if tt.want == nil && !errors.As(err, &mismatch) && !strings.Contains(err.Error(), "malformed") {
+			t.Errorf("%s: got %v, want a MismatchError or a malformed header", tt.fault, err)
+		}
+	}
+	var keyError *rpm.SignatureError
+	_, err := verify(assemble([]item{bin(dsaTag, signV4(t, stranger, header, time.Time{}))}, header, payload), keys)
+	if !errors.As(err, &keyError) || keyError.KeyID != stranger.PrimaryKey.KeyIdString() {
+		t.Errorf("got %v, want the stranger's key ID %s in it", err, stranger.PrimaryKey.KeyIdString())
+	}
+	// The key expired two days after it was made, which is years ago; the signature is of the first day.
+	if _, err := verify(assemble([]item{bin(dsaTag, signV4(t, short, header, time.Time{}))}, header, payload), keys); err != nil {
+		t.Errorf("an expired key's signature from before: got %v, want it to be good", err)
+	}
+}
+
+// signLate signs with a key that has expired by then, which go-crypto would refuse.
+func signLate(tb testing.TB, e *openpgp.Entity, data []byte) []byte {
+	return signRaw(tb, e, data, &packet.Signature{SigType: packet.SigTypeBinary, CreationTime: keyTime.AddDate(1, 0, 0)})
+}
+
+func signEarly(tb testing.TB, e *openpgp.Entity, data []byte) []byte {
+	return signRaw(tb, e, data, &packet.Signature{SigType: packet.SigTypeBinary, CreationTime: keyTime.AddDate(-1, 0, 0)})
+}
+
+func signText(tb testing.TB, e *openpgp.Entity, data []byte) []byte {
+	return signRaw(tb, e, data, &packet.Signature{SigType: packet.SigTypeText, CreationTime: keyTime.AddDate(0, 0, 1)})
+}
+
+func signRaw(tb testing.TB, e *openpgp.Entity, data []byte, sig *packet.Signature) []byte {
+	tb.Helper()
+	sig.Version, sig.PubKeyAlgo, sig.Hash, sig.IssuerKeyId = 4, e.PrimaryKey.PubKeyAlgo, crypto.SHA256, &e.PrimaryKey.KeyId
+	h := crypto.SHA256.New()
+	h.Write(data)
+	var b bytes.Buffer
+	if err := sig.Sign(h, e.PrivateKey, nil); err != nil {
+		tb.Fatal(err)
+	}
+	if err := sig.Serialize(&b); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func serialized(tb testing.TB, e *openpgp.Entity) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	if err := e.PrimaryKey.Serialize(&b); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestParseKeysRefuses(t *testing.T) {
+	key := newKey(t, packet.PubKeyAlgoEdDSA, 0)
+	good := armored(t, key)
+	for _, tt := range []struct {
+		fault string
+		text  []byte
+	}{
+		{"nothing", nil},
+		{"no armor", []byte("mQENBFIAAAE")},
+		{"a signature", bytes.ReplaceAll(good, []byte("PUBLIC KEY BLOCK"), []byte("SIGNATURE"))},
+		{"cut", good[:len(good)/2]},
+		{"a good key, then a cut one", append(bytes.Clone(good), good[:len(good)/2]...)},
+	} {
+		if k, err := rpm.ParseKeys(tt.text); err == nil {
+			t.Errorf("%s: got %v and no error", tt.fault, k)
+		}
+	}
+}
+
+// TestVerifyAltered flips a bit of each byte of a package that rpmbuild and rpmsign made. What Verify does not see, by
+// its contract, is only in the lead and in the signature header's index, padding and reserved space.
+func TestVerifyAltered(t *testing.T) {
+	key := faulttest.MustSigningKey(t, faulttest.KeyOptions{})
+	public, err := key.Armored()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := faulttest.MustBuildRPM(t, t.TempDir(), faulttest.RPMSpec{Name: "small", Files: map[string]faulttest.RPMFile{
+		"/usr/share/small": {Content: "small\n"}}}, key)
+	if err := key.SignRPMs([]string{path}, "--rpmv3"); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := keyring(t, public)
+	got, err := verify(data, keys)
+	if err != nil || got.KeyID != key.KeyID() {
+		t.Fatalf("got %+v, %v, want key %s", got, err, key.KeyID())
+	}
+	header, err := rpm.ReadHeader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := sha256.Sum256(data)
+	unseen := 0
+	for i := range data {
+		data[i] ^= 1 << (i % 8)
+		if _, err := verify(data, keys); err == nil {
+			unseen++
+			if int64(i) >= header.Start {
+				t.Errorf("byte %d of header and payload altered, and not refused", int64(i)-header.Start)
+			}
+			if sha256.Sum256(data) == whole {
+				t.Errorf("byte %d altered, and the file's digest is the same", i)
+			}
+		}
+		data[i] ^= 1 << (i % 8)
+	}
+	t.Logf("%d bytes: %d seen by the file's digest alone", len(data), unseen)
+}
