@@ -193,13 +193,16 @@ func writeOther(x *xmlWriter, files []RepoFile) {
 	x.close("otherdata")
 }
 
-// listedChanges are the newest entries of the change log, oldest first. Of entries with one time the older ones keep it
-// and each later one is a second after the one before, so that readers which sort by time keep the order.
+// listedChanges are the newest entries of the change log, oldest first. Of entries with one time each is put a second after
+// the one before, as createrepo_c does: readers sort by time.
 func (h *Header) listedChanges() []Change {
 	log := slices.Clone(h.Changelog[:min(len(h.Changelog), maxChanges)])
 	slices.Reverse(log)
 	for i := range log {
 		log[i].Author = strings.TrimRight(log[i].Author, " ")
+		if i > 0 && log[i].Time == log[i-1].Time {
+			log[i].Time++
+		}
 	}
 	return log
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -75,12 +76,12 @@ type writtenFile struct {
 
 func writeMetadata(kind string, files []RepoFile, write func(*xmlWriter, []RepoFile)) (writtenFile, error) {
 	var stored bytes.Buffer
-	// A pinned module, not the standard library: its compressor may change with the toolchain, and the bytes with it. The
-	// header has no name and no time.
+	// A pinned module, not the standard library: its compressor may change with the toolchain, and the bytes with it.
 	zip, err := gzip.NewWriterLevel(&stored, gzip.BestCompression)
 	if err != nil {
 		return writtenFile{}, err
 	}
+	zip.ModTime = time.Unix(0, 0) // no time
 	open := &countingHash{Hash: sha256.New()}
 	x := &xmlWriter{w: io.MultiWriter(zip, open)}
 	write(x, files)

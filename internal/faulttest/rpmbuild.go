@@ -327,5 +327,5 @@ func (f RPMFile) line(path string) string {
 	if f.Config {
 		attrs += "%config(noreplace) "
 	}
-	return attrs + path + "\n"
+	return attrs + `"` + path + "\"\n"
 }
