@@ -198,11 +198,16 @@ func writeOther(x *xmlWriter, files []RepoFile) {
 func (h *Header) listedChanges() []Change {
 	log := slices.Clone(h.Changelog[:min(len(h.Changelog), maxChanges)])
 	slices.Reverse(log)
+	var last int64 // the entry's own time before this one
+	moved := false
 	for i := range log {
 		log[i].Author = strings.TrimRight(log[i].Author, " ")
-		if i > 0 && log[i].Time == log[i-1].Time {
-			log[i].Time++
+		own := log[i].Time
+		moved = i > 0 && (own == last || moved && own <= log[i-1].Time)
+		if moved {
+			log[i].Time = log[i-1].Time + 1
 		}
+		last = own
 	}
 	return log
 }
