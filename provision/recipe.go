@@ -44,6 +44,7 @@ func Recipes() []string {
 	for i, f := range files {
 		files[i] = strings.TrimSuffix(path.Base(f), ".sh")
 	}
+	slices.Sort(files)
 	return files
 }
 
@@ -109,15 +110,14 @@ func recipesOf(img manifest.Image) ([]recipe, error) {
 	var out []recipe
 	var errs faults
 	for i, name := range img.Recipes {
-		t := text("recipes/" + name + ".sh")
-		if t == "" {
+		if !slices.Contains(Recipes(), name) {
 			errs.add(&RecipeError{Image: img.Name, Recipe: name, What: "no such recipe; there are " + strings.Join(Recipes(), ", ")})
 			continue
 		}
 		if slices.Contains(img.Recipes[:i], name) {
 			errs.add(&RecipeError{Image: img.Name, Recipe: name, What: "is there twice"})
 		}
-		r, err := parseRecipe(name, t)
+		r, err := parseRecipe(name, text("recipes/"+name+".sh"))
 		errs.add(err)
 		for _, other := range r.after {
 			if !slices.Contains(img.Recipes[:i], other) {

@@ -53,6 +53,10 @@ func (w *work) fault(name string, err error) *StepError {
 	if errors.As(err, &printed) {
 		e.Tail = printed.tail
 	}
+	var egress *EgressError
+	if errors.As(err, &egress) { // which names the program itself
+		e.Step, e.Err = "keeping the seal", egress
+	}
 	return e
 }
 
