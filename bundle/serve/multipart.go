@@ -2,6 +2,7 @@ package serve
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"math"
 	"net/http"
@@ -95,7 +96,11 @@ func (c *call) putPart() error {
 	if err != nil {
 		return err
 	}
-	p, err := u.write(int(n), partBody{r: c.body, size: size, md5: sum})
+	body := partBody{r: c.body, size: size, md5: sum}
+	p, err := u.write(int(n), body)
+	if errors.Is(err, errDuplicate) && !c.s.o.Strict {
+		p, err = u.again(int(n), body)
+	}
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,11 @@ func (c *call) get() error {
 
 // put stores an object whole: the bytes are hashed while they pass, and appear by one rename.
 func (c *call) put() error {
-	size, err := c.bodySize(ufile.MaxPut)
+	most := int64(ufile.MaxObject)
+	if c.s.o.Strict {
+		most = ufile.MaxPut
+	}
+	size, err := c.bodySize(most)
 	if err != nil {
 		return err
 	}

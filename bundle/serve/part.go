@@ -108,4 +108,3 @@ func parseRecord(b []byte) (part, error) {
 	}
 	return part{ETag: fields[0], Size: size, Modified: modified}, nil
 }
-

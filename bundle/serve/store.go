@@ -33,6 +33,9 @@ type StoreOptions struct {
 	Domain string
 	// Keys may read, write and list. Without any, nothing can be written.
 	Keys []Key
+	// Strict answers as the real service does where that makes a client's life harder: a part that is there already is an
+	// error also when it is sent again with the same bytes, and a PUT is at most ufile.MaxPut.
+	Strict bool
 	// Public lets anyone read an object whose key they know. Listing and writing still need a key.
 	Public bool
 	// Stall is how long a request's body may give no byte; 0 is a minute.
@@ -41,8 +44,7 @@ type StoreOptions struct {
 	Log *slog.Logger
 }
 
-// Objects is a UFile-compatible object store in a folder, as strict as the real service where that is known. It is safe
-// for concurrent use. What it answered 2xx to is on disk.
+// Objects is a UFile-compatible object store in a folder. It is safe for concurrent use. What it answered 2xx to is on disk.
 type Objects struct {
 	o    StoreOptions
 	disk *disk

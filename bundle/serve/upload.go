@@ -188,7 +188,29 @@ type partBody struct {
 	md5  *contentMD5 // nil when the request names none
 }
 
-// write stores the part n and records it once it is on disk.
+// again takes a part that is there already, if it is the same.
+func (u *upload) again(n int, body partBody) (part, error) {
+	u.mu.RLock()
+	p, err := u.part(n)
+	u.mu.RUnlock()
+	if err != nil {
+		return part{}, err
+	}
+	sum := sha1.New()
+	if err := copyExactly(body.md5.tee(sum), body.r, body.size); err != nil {
+		return part{}, err
+	}
+	if err := body.md5.check(); err != nil {
+		return part{}, err
+	}
+	if p.ETag != base64.URLEncoding.EncodeToString(sum.Sum(nil)) || p.Size != body.size {
+		return part{}, errDuplicate
+	}
+	return p, nil
+}
+
+// write stores the part n and records it once it is on disk. It is errDuplicate, and nothing of the body is read, when
+// the part is there.
 func (u *upload) write(n int, body partBody) (part, error) {
 	attempt, err := u.begin(n)
 	if err != nil {

@@ -385,4 +385,3 @@ func (s *ufileStore) abort(ctx context.Context, e entry) error {
 	}
 	return nil
 }
-
