@@ -22,6 +22,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/klauspost/compress/flate"
 )
 
 // Internet is a small internet: the files of a few vendors under their real addresses, served by one handler. The
@@ -156,6 +157,8 @@ func (n *Internet) Sign(document []byte) ([]byte, error) {
 func Zip(members map[string][]byte) ([]byte, error) {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
+	// A pinned module: the standard library's compressor, and with it the bytes, may change with the toolchain.
+	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) { return flate.NewWriter(out, flate.DefaultCompression) })
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		h := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: internetTime()}
 		h.SetMode(0o755)
