@@ -91,7 +91,7 @@ func glob(s string) string {
 // location makes a check of a URL of one of the schemes. User info, query and fragment are refused: a lock holds none
 // (they carry secrets and do not last), so what is fetched by them once could not be fetched again.
 func location(schemes ...string) check {
-	want := "want a URL with " + strings.Join(schemes, ", ")
+	want := "want a URL of " + strings.Join(schemes, " or ")
 	return func(s string) string {
 		u, err := url.Parse(s)
 		switch {
@@ -103,10 +103,10 @@ func location(schemes ...string) check {
 			return "want no query and no fragment in a URL"
 		case strings.Contains(s, "$"):
 			return "want no yum variable in a URL: write out its value"
-		case (u.Scheme == "file") != (u.Host == ""), u.Scheme == "file" && !path.IsAbs(u.Path):
-			return want + " and a host, or file:///PATH"
-		case u.Host != "" && !hostPort(u):
-			return "want a host and a port from 1 to 65535"
+		case u.Scheme == "file" && (u.Host != "" || !path.IsAbs(u.Path)):
+			return "want file:///PATH"
+		case u.Scheme != "file" && !hostPort(u):
+			return "want a host, and a port from 1 to 65535 if any"
 		}
 		return ""
 	}
@@ -208,14 +208,14 @@ func localPath(p string) string {
 	if what := CheckPath(p); what != "" {
 		return what
 	}
-	first, _, deeper := strings.Cut(FoldPath(p), "/")
+	first, _, _ := strings.Cut(FoldPath(p), "/")
 	switch first {
 	case "files", "rpms", "terraform", "images", "evidence":
 		return "want a path outside " + first + ": the bundle has its own there"
 	case "bundle.json", "sha256sums", "manifest.yaml", "manifest.lock", "sbom.cdx.json", "index.html":
 		return "want another name: the bundle has its own file of this name"
 	}
-	if !deeper && strings.HasPrefix(first, "bundle.json.") {
+	if strings.HasPrefix(first, "bundle.json.") {
 		return "want another name: the bundle has its own file of this name"
 	}
 	return ""

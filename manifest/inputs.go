@@ -202,7 +202,7 @@ func (d *decoder) claim(n *node, paths ...string) {
 		folded := FoldPath(p)
 		if _, taken := d.folded[folded]; taken || !d.claimFolders(path.Dir(p)) {
 			d.fail(n, "another artifact has this path, case aside, or one is a folder of the other")
-			continue
+			return
 		}
 		d.folded[folded] = p
 	}

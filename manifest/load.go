@@ -125,6 +125,13 @@ func (m *Manifest) ImageNames() []string {
 	return names
 }
 
+// Recipes returns the recipes of an image, in their order: they are literal, so that lock can ask what they take without
+// the variables that only bake has.
+func (m *Manifest) Recipes(image string) []string {
+	var d decoder // the manifest is checked, so nothing is left to report
+	return d.literals(m.root.lookup("images").lookup(image).lookup("recipes"), recipeName)
+}
+
 // LocalFiles returns every file beside the manifest that it names (keys, base, scripts), sorted, each once, as clean
 // paths with slashes that are relative to Dir. Whether they exist is the caller's to see.
 func (m *Manifest) LocalFiles() []string {

@@ -3,6 +3,7 @@ package manifest
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -44,8 +45,7 @@ func ParseLock(file string, src []byte) (*Lock, error) {
 	if err := d.err(); err != nil {
 		return nil, err
 	}
-	l.sort()
-	return l, nil
+	return l.normal(), nil
 }
 
 func (d *decoder) lock(root *node, l *Lock) {
@@ -104,8 +104,6 @@ func (d *decoder) row(item *node) Row {
 	for _, v := range d.list(n.lookup("evidence")) {
 		r.Evidence = append(r.Evidence, d.plain(v, rowPath))
 	}
-	slices.Sort(r.Evidence)
-	r.Evidence = slices.Compact(r.Evidence)
 	return r
 }
 
@@ -160,35 +158,45 @@ func wholeSecond(s string) string {
 	return ""
 }
 
-func (l *Lock) sort() {
-	slices.SortFunc(l.Rows, func(a, b Row) int { return strings.Compare(a.Path, b.Path) })
-}
-
 // Marshal returns the text of the lock: the same bytes for the same value, whatever the order of its rows. It is checked
 // by reading it back, so that no lock is written that could not be read; the problems then are an Errors.
 func (l *Lock) Marshal() ([]byte, error) {
-	c := *l
-	c.Rows = slices.Clone(l.Rows)
-	c.sort()
-	var b lockWriter
-	b.field("", "schema", c.Schema)
-	b.field("", "name", c.Name)
-	b.field("", "version", c.Version)
-	b.field("", "platform", c.Platform)
-	b.field("", "created", c.Created.UTC().Format(time.RFC3339))
-	b.field("", "inputs", c.Inputs)
-	b.head("variables", len(c.Variables), "{}")
+	c := l.normal()
+	var w lockWriter
+	w.field("", "schema", c.Schema)
+	w.field("", "name", c.Name)
+	w.field("", "version", c.Version)
+	w.field("", "platform", c.Platform)
+	w.field("", "created", c.Created.Format(time.RFC3339))
+	w.field("", "inputs", c.Inputs)
+	w.head("variables", len(c.Variables), "{}")
 	for _, name := range slices.Sorted(maps.Keys(c.Variables)) {
-		b.field("  ", name, c.Variables[name])
+		w.field("  ", name, c.Variables[name])
 	}
-	b.head("rows", len(c.Rows), "[]")
+	w.head("rows", len(c.Rows), "[]")
 	for _, r := range c.Rows {
-		b.row(r)
+		w.row(r)
 	}
-	if _, err := ParseLock("lock", b.text); err != nil {
+	back, err := ParseLock("lock", w.text)
+	if err != nil {
 		return nil, fmt.Errorf("writing lock: %w", err)
 	}
-	return b.text, nil
+	if !maps.Equal(back.Variables, c.Variables) || !back.Diff(c).Empty() {
+		return nil, errors.New("writing lock: got text that is not UTF-8, want UTF-8")
+	}
+	return w.text, nil
+}
+
+// normal returns a copy of the lock in the form that its text has.
+func (l *Lock) normal() *Lock {
+	c := *l
+	c.Created = l.Created.UTC().Truncate(time.Second)
+	c.Rows = slices.Clone(l.Rows)
+	slices.SortFunc(c.Rows, func(a, b Row) int { return strings.Compare(a.Path, b.Path) })
+	for i, r := range c.Rows {
+		c.Rows[i].Evidence = slices.Compact(slices.Sorted(slices.Values(r.Evidence)))
+	}
+	return &c
 }
 
 // lockWriter writes the YAML of a lock. Every text is a JSON string, which YAML reads the same and in one way only.
@@ -219,13 +227,10 @@ func (w *lockWriter) row(r Row) {
 	if r.Verified != "" {
 		w.field("    ", "verified", r.Verified)
 	}
-	evidence := slices.Clone(r.Evidence)
-	slices.Sort(evidence)
-	if evidence = slices.Compact(evidence); len(evidence) == 0 {
-		return
+	if len(r.Evidence) > 0 {
+		w.text = append(w.text, "    evidence:\n"...)
 	}
-	w.text = append(w.text, "    evidence:\n"...)
-	for _, p := range evidence {
+	for _, p := range r.Evidence {
 		w.text = fmt.Appendf(w.text, "      - %s\n", quote(p))
 	}
 }

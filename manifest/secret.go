@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -59,4 +60,15 @@ func reserved(name string) bool {
 	return strings.HasPrefix(name, "ld_") || strings.HasPrefix(name, "offbake_") ||
 		slices.Contains([]string{"path", "home", "ifs", "pwd", "oldpwd", "tmpdir", "cdpath", "bash_env", "shellopts", "bashopts",
 			"posixly_correct", "globignore", "uid", "euid", "ppid"}, name)
+}
+
+// Format keeps values out of every message and log: %v of variables prints none.
+func (v *Vars) Format(s fmt.State, _ rune) { fmt.Fprint(s, "variables, not shown") }
+
+// Format prints the image's name and nothing of its variables.
+func (i Image) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "image %q", i.Name) }
+
+// Format prints how a host is reached without the password.
+func (s SSH) Format(w fmt.State, _ rune) {
+	fmt.Fprintf(w, "{user %q, port %d, private %t}", s.User, s.Port, s.PrivateIP)
 }

@@ -75,6 +75,8 @@ func (n *node) list() []*node {
 const (
 	maxDepth = 32 // levels; the deepest of the schema is 5
 	maxText  = 64 // characters of a key that a message may repeat
+
+	secondDocument = "a second document is not allowed"
 )
 
 // grow reads one YAML document into a tree. The subset is YAML with text keys and without anchors, aliases, merge keys,
@@ -148,7 +150,7 @@ func (g *grower) scan(tokens token.Tokens) bool {
 		g.fail(bad.Position.Line, bad.Position.Column, "", "not YAML: "+unquoted(bad.Error))
 		return false
 	}
-	flow, dashes, content := 0, 0, false
+	flow, dashes, content, directive := 0, 0, false, false
 	for i, t := range tokens {
 		at := t.Position
 		switch t.Type {
@@ -160,12 +162,14 @@ func (g *grower) scan(tokens token.Tokens) bool {
 			g.fail(at.Line, at.Column, "", "merge keys are not allowed")
 		case token.DirectiveType:
 			g.fail(at.Line, at.Column, "", "directives are not allowed")
+			directive = true
 		case token.MappingKeyType:
 			g.fail(at.Line, at.Column, "", "a key must be plain text")
 		case token.DocumentHeaderType:
-			if content {
-				g.fail(at.Line, at.Column, "", "a second document is not allowed")
+			if content && !directive {
+				g.fail(at.Line, at.Column, "", secondDocument)
 			}
+			directive = false
 		case token.MappingStartType, token.SequenceStartType:
 			flow++
 		case token.MappingEndType, token.SequenceEndType:
@@ -199,7 +203,7 @@ func unquoted(msg string) string {
 	if i := strings.IndexAny(msg, "\"`"); i >= 0 {
 		msg = msg[:i] + "..."
 	}
-	return strings.TrimSpace(strings.ToValidUTF8(msg, ""))
+	return strings.NewReplacer("\t", `\t`, "\n", `\n`).Replace(strings.TrimSpace(strings.ToValidUTF8(msg, "")))
 }
 
 // document returns the one document of a file; nil, with an error, when there is none.
@@ -210,8 +214,11 @@ func (g *grower) document(f *ast.File) *node {
 			continue
 		}
 		if root != nil {
-			g.once(doc.Body.GetToken().Position, "", "a second document is not allowed")
-			continue
+			at := doc.Body.GetToken().Position
+			if !slices.ContainsFunc(g.errs, func(e *Error) bool { return e.What == secondDocument }) {
+				g.fail(at.Line, at.Column, "", secondDocument)
+			}
+			break
 		}
 		root = g.value(doc.Body, "", 0)
 	}

@@ -21,13 +21,15 @@ type VarOptions struct {
 	Files []string
 	// Set is what the command line says: NAME=VALUE.
 	Set []string
+	// Recorded is what a bundle's inputs were expanded with, so that a bake of it sees the same versions unasked.
+	Recorded map[string]string
 	// Getenv reads the environment; nil is an empty one.
 	Getenv func(string) string
 }
 
 // Vars holds the values of variables. They may be secret (Secret tells by the name) and are never printed here.
 //
-// The later of these wins: defaults under vars; UCLOUD_PUBKEY and UCLOUD_SECRET of the environment, for the key pair;
+// The later of these wins: defaults under vars; what a bundle records; UCLOUD_PUBKEY and UCLOUD_SECRET of the environment, for the key pair;
 // FILE.json in the order given; IMAGE=FILE.json, for that image; NAME=VALUE, for it is what the user typed last. An
 // empty value of the key pair in a file leaves what the environment has: example files come with it empty.
 type Vars struct {
@@ -61,6 +63,8 @@ func (m *Manifest) Vars(o VarOptions) (*Vars, []string, error) {
 	defaults := d.defaults(m.root.lookup("vars"))
 	known := slices.AppendSeq(knownVariables(), maps.Keys(defaults))
 	v := &Vars{global: defaults, image: make(map[string]map[string]string), set: make(map[string]string)}
+	maps.Copy(v.global, o.Recorded)
+	known = slices.AppendSeq(known, maps.Keys(o.Recorded))
 	if o.Getenv != nil {
 		put(v.global, publicKey, o.Getenv("UCLOUD_PUBKEY"))
 		put(v.global, privateKey, o.Getenv("UCLOUD_SECRET"))
