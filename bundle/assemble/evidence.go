@@ -70,11 +70,11 @@ func (b *builder) checkRelease(rel *source.Release) error {
 	if !ok {
 		return fmt.Errorf("the lock has no row for %q", rel.Path)
 	}
-	key, err := rel.ReadKey(b.local, b.o.Lock)
-	if err != nil {
+	e := source.Evidence{}
+	var err error
+	if e.Keys, err = rel.ReadKeys(b.local, b.o.Lock); err != nil {
 		return err
 	}
-	e := source.Evidence{Key: key}
 	if e.Sums, err = b.bytes(rel.SumsPath()); err != nil {
 		return err
 	}

@@ -115,7 +115,8 @@ func (r *Release) Platform() string { return r.platform }
 
 // Evidence is what vouches for a release.
 type Evidence struct {
-	Sums, Signature, Key []byte
+	Sums, Signature []byte
+	Keys            Keys
 }
 
 func (r *Release) sumsName() string { return r.product + "_" + r.Version + "_SHA256SUMS" }
@@ -137,11 +138,7 @@ func (r *Release) KeyPath() string {
 // Check verifies the evidence, and returns the digest of the zip that it vouches for and how, as a lock says it:
 // "hashicorp-pgp KEYID". A signature that does not hold is a *SignatureError.
 func (r *Release) Check(e Evidence) (digest, verified string, err error) {
-	keys, err := ParseKeys(e.Key)
-	if err != nil {
-		return "", "", fmt.Errorf("reading key %q: %w", r.KeyPath(), err)
-	}
-	id, err := keys.Verify(e.Sums, e.Signature)
+	id, err := e.Keys.Verify(e.Sums, e.Signature)
 	if err != nil {
 		return "", "", fmt.Errorf("verifying %q: %w", r.sumsName(), err)
 	}
@@ -160,16 +157,25 @@ func (r *Release) Check(e Evidence) (digest, verified string, err error) {
 	return digest, how + id, nil
 }
 
-// ReadKey reads the release's key: the local file, or the built-in one. lock may be nil; a built-in key that it pins has
-// to be that very key, else the error is a *KeyChangedError.
-func (r *Release) ReadKey(local *Local, lock *manifest.Lock) ([]byte, error) {
-	if r.Key != "" {
-		return local.Read(r.Key)
+// ReadKeys reads who may sign the release: the keys in its local file, or HashiCorp's. lock may be nil; see BuiltinKey.
+func (r *Release) ReadKeys(local *Local, lock *manifest.Lock) (Keys, error) {
+	read := func() ([]byte, error) { return local.Read(r.Key) }
+	if r.Key == "" {
+		read = func() ([]byte, error) { return BuiltinKey(lock) }
 	}
-	return BuiltinKey(lock)
+	data, err := read()
+	if err != nil {
+		return Keys{}, err
+	}
+	keys, err := ParseKeys(data)
+	if err != nil {
+		return Keys{}, fmt.Errorf("reading key %q: %w", r.KeyPath(), err)
+	}
+	return keys, nil
 }
 
-// BuiltinKey returns HashiCorp's key: the one that the lock pins, or the one for new locks where lock is nil.
+// BuiltinKey returns HashiCorp's key: the one for new locks where lock is nil, else the one that the lock pins. Where
+// offbake was built without that one the error is a *KeyChangedError.
 func BuiltinKey(lock *manifest.Lock) ([]byte, error) {
 	got := hexSum(builtinHashiCorp)
 	if lock != nil {

@@ -18,7 +18,7 @@ func (r *resolver) releases() []job {
 }
 
 func (r *resolver) release(ctx context.Context, rel Release) (res result, err error) {
-	key, err := rel.ReadKey(r.local, nil)
+	keys, err := rel.ReadKeys(r.local, nil)
 	if err != nil {
 		return res, err
 	}
@@ -27,7 +27,7 @@ func (r *resolver) release(ctx context.Context, rel Release) (res result, err er
 		return res, err
 	}
 	res.blobs = append(res.blobs, sums.blob)
-	sig, digest, verified, err := r.signature(ctx, &rel, Evidence{Sums: sums.data, Key: key})
+	sig, digest, verified, err := r.signature(ctx, &rel, Evidence{Sums: sums.data, Keys: keys})
 	if sig.blob != nil {
 		res.blobs = append(res.blobs, sig.blob)
 	}
@@ -49,16 +49,16 @@ func (r *resolver) release(ctx context.Context, rel Release) (res result, err er
 	res.rows = []manifest.Row{sums.row, sig.row}
 	if rel.Key == "" {
 		row.Evidence = append(row.Evidence, BuiltinKeyPath)
-		res.rows = append(res.rows, builtinKeyRow(key))
+		res.rows = append(res.rows, builtinKeyRow())
 	}
 	res.rows = append(res.rows, row)
 	return res, nil
 }
 
-func builtinKeyRow(key []byte) manifest.Row {
+func builtinKeyRow() manifest.Row {
 	return manifest.Row{
 		Path: BuiltinKeyPath, Kind: manifest.KindEvidence, Name: "HashiCorp's release key", URL: builtinKeyURL,
-		Size: int64(len(key)), SHA256: hexSum(key), Mode: "0644", Verified: "pinned",
+		Size: int64(len(builtinHashiCorp)), SHA256: hexSum(builtinHashiCorp), Mode: "0644", Verified: "pinned",
 	}
 }
 
@@ -75,11 +75,7 @@ func (r *resolver) signature(ctx context.Context, rel *Release, e Evidence) (sig
 	if !errors.Is(err, ErrUnknownKey) {
 		return sig, digest, verified, err
 	}
-	keys, keyErr := ParseKeys(e.Key)
-	if keyErr != nil {
-		return sig, "", "", keyErr
-	}
-	for _, id := range keys.IDs() {
+	for _, id := range e.Keys.IDs() {
 		other, fetchErr := r.document(ctx, address+"."+id[len(id)-8:]+".sig", maxSignature)
 		if fetchErr != nil {
 			continue // what there is to tell is that the usual one is not good
