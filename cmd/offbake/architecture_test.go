@@ -171,54 +171,69 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestNoMutableGlobals allows package variables only for what Go cannot make constant and nobody assigns: errors,
-// embedded files and compiled patterns.
+// TestNoMutableGlobals allows package variables for what Go cannot make constant (errors, patterns, embedded files), as
+// long as nothing in the package assigns to them, to an element of theirs, or takes their address.
 func TestNoMutableGlobals(t *testing.T) {
-	walkGo(t, func(path string, fset *token.FileSet, f *ast.File) {
+	globals := map[string][]string{} // by folder
+	walkGo(t, func(path string, _ *token.FileSet, f *ast.File) {
 		for _, d := range f.Decls {
-			gen, ok := d.(*ast.GenDecl)
-			if !ok || gen.Tok != token.VAR {
-				continue
-			}
-			for _, s := range gen.Specs {
-				v := s.(*ast.ValueSpec)
-				if gen.Doc != nil && strings.Contains(docText(gen.Doc), "go:embed") || isFixed(v) {
-					continue
+			if gen, ok := d.(*ast.GenDecl); ok && gen.Tok == token.VAR {
+				for _, s := range gen.Specs {
+					for _, name := range s.(*ast.ValueSpec).Names {
+						globals[filepath.Dir(path)] = append(globals[filepath.Dir(path)], name.Name)
+					}
 				}
-				t.Errorf("%s: %s is a package variable", fset.Position(v.Pos()), v.Names[0].Name)
 			}
 		}
 	})
+	walkGo(t, func(path string, fset *token.FileSet, f *ast.File) {
+		changed := func(e ast.Expr) {
+			if name := root(e); name != nil && name.Obj == nil && slices.Contains(globals[filepath.Dir(path)], name.Name) ||
+				name != nil && name.Obj != nil && isGlobal(f, name.Obj) {
+				t.Errorf("%s: package variable %s is changed", fset.Position(e.Pos()), name.Name)
+			}
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.AssignStmt:
+				for _, e := range n.Lhs {
+					changed(e)
+				}
+			case *ast.IncDecStmt:
+				changed(n.X)
+			case *ast.UnaryExpr:
+				if n.Op == token.AND {
+					changed(n.X)
+				}
+			}
+			return true
+		})
+	})
 }
 
-func docText(doc *ast.CommentGroup) string {
-	var b strings.Builder
-	for _, c := range doc.List {
-		b.WriteString(c.Text)
+// root is the variable that an assignable expression begins with.
+func root(e ast.Expr) *ast.Ident {
+	for {
+		switch x := e.(type) {
+		case *ast.Ident:
+			return x
+		case *ast.IndexExpr:
+			e = x.X
+		case *ast.SelectorExpr:
+			e = x.X
+		case *ast.StarExpr:
+			e = x.X
+		case *ast.ParenExpr:
+			e = x.X
+		default:
+			return nil
+		}
 	}
-	return b.String()
 }
 
-// isFixed reports whether every value is errors.New(...), regexp.MustCompile(...) or the blank identifier's check that
-// a type satisfies an interface.
-func isFixed(v *ast.ValueSpec) bool {
-	if v.Names[0].Name == "_" {
-		return true
-	}
-	for _, val := range v.Values {
-		call, ok := val.(*ast.CallExpr)
-		if !ok {
-			return false
-		}
-		sel, ok := call.Fun.(*ast.SelectorExpr)
-		if !ok || !slices.Contains([]string{"New", "MustCompile"}, sel.Sel.Name) {
-			return false
-		}
-		if pkg, ok := sel.X.(*ast.Ident); !ok || !slices.Contains([]string{"errors", "regexp"}, pkg.Name) {
-			return false
-		}
-	}
-	return len(v.Values) > 0
+// isGlobal reports whether an identifier that the parser resolved within the file is a package variable of it.
+func isGlobal(f *ast.File, obj *ast.Object) bool {
+	return f.Scope.Lookup(obj.Name) == obj && obj.Kind == ast.Var
 }
 
 func walkGo(t *testing.T, visit func(path string, fset *token.FileSet, f *ast.File)) {

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"fmt"
-
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 func (a *app) extractCmd() *cobra.Command {
 	var dir string
@@ -25,12 +21,10 @@ while it is written and appears whole or not at all.` + "\n" + exitStatus,
 				return err
 			}
 			defer b.Close()
-			written, err := b.Extract(cmd.Context(), dir, args[1:])
-			if err != nil {
+			if err := b.Extract(cmd.Context(), dir, args[1:]); err != nil {
 				return err
 			}
-			return a.result(extractResult{Schema: "offbake/extract/1", Dir: dir, Files: written},
-				fmt.Sprintf("%d files  %s", written, dir))
+			return a.result(extractResult{Schema: "offbake/extract/1", Dir: dir, Paths: orEmpty(args[1:])}, dir)
 		},
 	}
 	cmd.Flags().StringVarP(&dir, "directory", "C", "", "write below `DIR`, which is made where it is missing")
@@ -39,7 +33,7 @@ while it is written and appears whole or not at all.` + "\n" + exitStatus,
 }
 
 type extractResult struct {
-	Schema string `json:"schema"`
-	Dir    string `json:"dir"`
-	Files  int    `json:"files"`
+	Schema string   `json:"schema"`
+	Dir    string   `json:"dir"`
+	Paths  []string `json:"paths"`
 }

@@ -75,18 +75,22 @@ var errNoLock = errors.New("no valid manifest.lock")
 
 // fetch makes the bundle, locking first where no valid lock is and that is allowed.
 func (j *fetchJob) fetch(ctx context.Context, key *sign.Key, o fetchOptions) (assemble.FetchResult, error) {
+	var held *assemble.Held
 	lock, err := j.validLock()
 	if err != nil && o.locked {
 		return assemble.FetchResult{}, &usageError{fmt.Errorf("fetching with --locked: %w", err)}
 	}
 	if err != nil {
 		j.app.progress().Line("%v; locking first", err)
-		if lock, _, err = j.lock(ctx); err != nil {
+		res, err := j.lock(ctx)
+		if err != nil {
 			return assemble.FetchResult{}, err
 		}
+		defer res.Held.Close()
+		lock, held = res.Lock, res.Held
 	}
 	return assemble.Fetch(ctx, assemble.FetchOptions{Manifest: j.manifest, Inputs: j.inputs, Lock: lock, Key: key, Out: o.out,
-		Force: o.force, Fetcher: j.fetcher, Progress: j.app.progress()})
+		Force: o.force, Held: held, Fetcher: j.fetcher, Progress: j.app.progress()})
 }
 
 // validLock returns the lock if it is of these inputs.

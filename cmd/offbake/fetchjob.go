@@ -35,7 +35,7 @@ func (a *app) fetchJob(net *netFlags) (*fetchJob, error) {
 	if err != nil {
 		return nil, &usageError{err}
 	}
-	vars, err := a.variables(m)
+	vars, err := a.variables(m, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +66,8 @@ func (a *app) fetchJob(net *netFlags) (*fetchJob, error) {
 func (j *fetchJob) close() { j.fetcher.Client.CloseIdleConnections() }
 
 // variables reads defaults, environment, files and flags, and passes on what was odd about them.
-func (a *app) variables(m *manifest.Manifest) (*manifest.Vars, error) {
-	vars, warnings, err := m.Vars(manifest.VarOptions{Files: a.varFiles, Set: a.vars, Getenv: a.getenv})
+func (a *app) variables(m *manifest.Manifest, recorded map[string]string) (*manifest.Vars, error) {
+	vars, warnings, err := m.Vars(manifest.VarOptions{Recorded: recorded, Files: a.varFiles, Set: a.vars, Getenv: a.getenv})
 	if err != nil {
 		return nil, &usageError{err}
 	}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/offbake/offbake/bundle/assemble"
+	"github.com/offbake/offbake/internal/atomicfile"
 	"github.com/offbake/offbake/manifest"
 )
 
@@ -26,10 +28,12 @@ size, digest and how it was verified, for every file. What vendors do not tell i
 				return err
 			}
 			defer job.close()
-			lock, changes, err := job.lock(cmd.Context())
+			res, err := job.lock(cmd.Context())
 			if err != nil {
 				return err
 			}
+			defer res.Held.Close()
+			lock, changes := res.Lock, res.Changes
 			r := lockResult{Schema: "offbake/lock/1", Artifacts: len(lock.Rows), Added: orEmpty(changes.Added),
 				Removed: orEmpty(changes.Removed), Changed: orEmpty(changes.Changed)}
 			for _, row := range lock.Rows {
@@ -62,8 +66,8 @@ func orEmpty(list []string) []string {
 	return list
 }
 
-// lock resolves the manifest and writes the lock, if a row changed.
-func (j *fetchJob) lock(ctx context.Context) (*manifest.Lock, manifest.Changes, error) {
+// lock resolves the manifest and writes the lock. The caller closes what was held.
+func (j *fetchJob) lock(ctx context.Context) (*assemble.LockResult, error) {
 	old, err := manifest.LoadLock(j.lockPath)
 	if err != nil && !isNotExist(err) {
 		j.app.progress().Line("warning: %v; locking anew", err)
@@ -71,8 +75,15 @@ func (j *fetchJob) lock(ctx context.Context) (*manifest.Lock, manifest.Changes, 
 	res, err := assemble.Lock(ctx, assemble.LockOptions{Inputs: j.inputs, Old: old, Fetcher: j.fetcher, Now: now(),
 		Progress: j.app.progress()})
 	if err != nil {
-		return nil, manifest.Changes{}, err
+		return nil, err
 	}
 	j.app.warn(res.Warnings)
-	return res.Lock, res.Changes, res.Lock.Write(j.lockPath)
+	text, err := res.Lock.Marshal()
+	if err == nil {
+		err = atomicfile.WriteFile(j.lockPath, text, 0o644)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("writing %q: %w", j.lockPath, err), res.Held.Close())
+	}
+	return res, nil
 }

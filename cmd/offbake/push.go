@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/bundle/store"
 )
 
@@ -22,12 +24,19 @@ UCLOUD_SECRET or the var file. With --emit it prints what other tools need to us
 		Example: "  offbake push nomad-cluster-1.0.0.tar ufile://bundles/offbake --endpoint http://10.0.0.2:9000",
 		Args:    usageArgs(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if emit != "" && emit != store.EmitPacker && emit != store.EmitYum {
+				return usagef("--emit %q is not known, want packer or yum", emit)
+			}
 			b, _, err := a.openTrusted(args[0], allowUnsigned)
 			if err != nil {
 				return err
 			}
 			defer b.Close()
-			s, err := a.openStore(storeArgs{bundle: b, url: arg(args, 1), endpoint: endpoint})
+			p, err := a.storeOf(b, place{url: arg(args, 1), endpoint: endpoint})
+			if err != nil {
+				return err
+			}
+			s, err := a.openStore(p)
 			if err != nil {
 				return err
 			}
@@ -36,9 +45,9 @@ UCLOUD_SECRET or the var file. With --emit it prints what other tools need to us
 				return err
 			}
 			if emit != "" {
-				return a.emit(cmd.Context(), s, b, emit)
+				return a.emit(cmd.Context(), emit, s, b)
 			}
-			return a.result(pushResult{"offbake/push/1", s.String(), r.URL, r.Uploaded, r.Skipped, r.Bytes},
+			return a.result(pushResult{"offbake/push/1", p.url, r.URL, r.Uploaded, r.Skipped, r.Bytes},
 				fmt.Sprintf("%s  %d uploaded, %d there already, %s", r.URL, r.Uploaded, r.Skipped, humanize.IBytes(uint64(r.Bytes))))
 		},
 	}
@@ -55,6 +64,16 @@ type pushResult struct {
 	Uploaded int    `json:"uploaded"`
 	Skipped  int    `json:"skipped"`
 	Bytes    int64  `json:"bytes"`
+}
+
+// emit prints the file instead of the result: it is the result that was asked for.
+func (a *app) emit(ctx context.Context, kind string, s store.Store, b *bundle.Bundle) error {
+	text, err := store.Emit(ctx, kind, s, b)
+	if err != nil {
+		return err
+	}
+	_, err = a.out.Write(text)
+	return err
 }
 
 // arg is the i-th argument, or "".

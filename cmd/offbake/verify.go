@@ -25,7 +25,7 @@ its size and digest. BUNDLE is a tar or a folder. Uses no network.` + "\n" + exi
 				return err
 			}
 			defer b.Close()
-			report, err := b.Verify(cmd.Context(), bundle.VerifyOptions{Jobs: a.jobs, Progress: a.progress()})
+			report, err := a.verifyAll(cmd, b, args[0], allowUnsigned)
 			if err != nil {
 				return err
 			}
@@ -38,6 +38,26 @@ its size and digest. BUNDLE is a tar or a folder. Uses no network.` + "\n" + exi
 	}
 	cmd.Flags().BoolVar(&allowUnsigned, "allow-unsigned", false, "for trials: do not ask who signed it")
 	return cmd
+}
+
+// verifyAll hashes every file, and shows how far it is.
+func (a *app) verifyAll(cmd *cobra.Command, b *bundle.Bundle, name string, allowUnsigned bool) (bundle.Report, error) {
+	keys, err := a.trusted()
+	if err != nil {
+		return bundle.Report{}, err
+	}
+	var size int64
+	for _, f := range b.Index().Files {
+		size += f.Size
+	}
+	item := a.progress().Start(name, size)
+	report, err := b.Verify(cmd.Context(), bundle.VerifyOptions{Keys: keys, AllowUnsigned: allowUnsigned, Jobs: a.jobs, Progress: item.Add})
+	if err != nil {
+		item.Fail(err)
+		return report, err
+	}
+	item.Done("verified")
+	return report, nil
 }
 
 type verifyResult struct {

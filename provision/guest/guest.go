@@ -28,7 +28,7 @@ const cleanupTimeout = 20 * time.Second
 
 // Config says what to boot.
 type Config struct {
-	// Name names the guest on this machine: [a-z0-9-], 1 to 60 characters, unique among those under Work.
+	// Name names the guest: a-z, 0-9 and -, at most 200, unique on this machine.
 	Name string
 	// Rootfs is a folder, which is used where it is and must not change meanwhile, or a tar file, plain, gzip or zstd,
 	// which is unpacked once into Work and shared by all guests that name the same bytes.
@@ -89,7 +89,9 @@ func (g *Guest) Copy(ctx context.Context, c Config) (*Guest, error) {
 func (c Config) check() error {
 	switch {
 	case !validName(c.Name):
-		return fmt.Errorf("naming guest %q: want 1 to 60 of [a-z0-9-]", c.Name)
+		return fmt.Errorf("starting guest %q: want a name of a-z, 0-9 and -, 200 at most", c.Name)
+	case c.Digest != "" && !validDigest(c.Digest):
+		return fmt.Errorf("starting guest %q: got digest %q, want 64 hex digits", c.Name, c.Digest)
 	case !filepath.IsAbs(c.Work) || !filepath.IsAbs(c.Rootfs):
 		return fmt.Errorf("starting guest %q: work folder and root file system must be absolute paths", c.Name)
 	case strings.ContainsAny(c.Work+c.Rootfs, ",:\\\"\n"):
@@ -101,7 +103,12 @@ func (c Config) check() error {
 }
 
 func validName(name string) bool {
-	ok, _ := regexp.MatchString(`^[a-z0-9][a-z0-9-]{0,59}$`, name)
+	ok, _ := regexp.MatchString(`^[a-z0-9][a-z0-9-]{0,199}$`, name)
+	return ok
+}
+
+func validDigest(digest string) bool {
+	ok, _ := regexp.MatchString(`^[0-9a-f]{64}$`, digest)
 	return ok
 }
 

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +24,7 @@ func (d hostDir) make() error {
 	if err := os.MkdirAll(filepath.Dir(d.path()), 0o755); err != nil {
 		return err
 	}
-	if err := os.Mkdir(d.path(), 0o700); err != nil {
+	if err := os.Mkdir(d.path(), 0o700); err != nil { // for root alone: set-user-id programs of all ages lie below
 		return err
 	}
 	for _, sub := range []string{"root", "upper", "work"} {
@@ -57,7 +55,7 @@ func (d hostDir) mount(layers []string) error {
 // when the process that started the guest is gone. A guest that is not there is no error.
 func Reap(work, name string) error {
 	if !validName(name) {
-		return fmt.Errorf("reaping guest %q: want 1 to 60 of [a-z0-9-]", name)
+		return fmt.Errorf("reaping guest %q: not a guest's name", name)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
@@ -69,7 +67,7 @@ func Reap(work, name string) error {
 	if err == nil { // never into a mounted tree
 		err = os.RemoveAll(d.path())
 	}
-	if err := errors.Join(err, removeControlGroups(name), removeNspawnFolder(name)); err != nil {
+	if err := errors.Join(err, removeControlGroups(ctx, name), removeNspawnFolder(name)); err != nil {
 		return fmt.Errorf("removing guest %q: %w", name, err)
 	}
 	return nil
@@ -110,87 +108,23 @@ func (d hostDir) isRootOf(pid int) bool {
 // unmount waits for the kernel to let go of the tree; its last user may have died this moment.
 func (d hostDir) unmount(ctx context.Context) error {
 	for {
-		err := unix.Unmount(d.root(), unix.UMOUNT_NOFOLLOW)
+		err := whileBusy(ctx, func() error { return unix.Unmount(d.root(), unix.UMOUNT_NOFOLLOW) })
 		switch {
-		case err == nil:
-			continue // a mount of that place may lie under it
 		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
 			return nil // nothing is mounted there
-		case !errors.Is(err, unix.EBUSY):
+		case err != nil:
 			return fmt.Errorf("unmounting %q: %w", d.root(), err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("unmounting %q: %w", d.root(), err)
-		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
-// controlGroup is the name of the guest's control group, or of its scope where systemd runs this machine.
-func controlGroup(name string) string { return "offbake-" + name }
-
-// removeControlGroups removes what bootMachine made and the guest's systemd filled.
-func removeControlGroups(name string) error {
-	var all error
-	for _, root := range controlGroupRoots() {
-		var dirs []string
-		err := filepath.WalkDir(filepath.Join(root, controlGroup(name)), func(path string, e fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			if err == nil && e.IsDir() {
-				dirs = append(dirs, path)
-			}
+// whileBusy repeats f until it returns something other than EBUSY, or ctx ends.
+func whileBusy(ctx context.Context, f func() error) error {
+	for {
+		err := f()
+		if !errors.Is(err, unix.EBUSY) || ctx.Err() != nil {
 			return err
-		})
-		all = errors.Join(all, err)
-		for i := len(dirs) - 1; i >= 0; i-- { // children stand after their parents
-			if err := os.Remove(dirs[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				all = errors.Join(all, err)
-			}
 		}
+		time.Sleep(5 * time.Millisecond)
 	}
-	return all
-}
-
-// controlGroupRoots are the hierarchies in which systemd keeps processes apart: cgroup2 and, of version 1, its own.
-func controlGroupRoots() []string {
-	info, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil
-	}
-	var roots []string
-	for line := range strings.Lines(string(info)) {
-		before, after, ok := strings.Cut(line, " - ")
-		at, kind := strings.Fields(before), strings.Fields(after)
-		if !ok || len(at) < 5 || len(kind) < 3 {
-			continue
-		}
-		if kind[0] == "cgroup2" || kind[0] == "cgroup" && strings.Contains(kind[2], "name=systemd") {
-			roots = append(roots, unescape(at[4]))
-		}
-	}
-	return roots
-}
-
-// unescape undoes the octal escapes of proc_pid_mountinfo(5).
-func unescape(s string) string {
-	for i := 0; i+3 < len(s); i++ {
-		if s[i] == '\\' {
-			if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				s = s[:i] + string(rune(c)) + s[i+4:]
-			}
-		}
-	}
-	return s
-}
-
-// removeNspawnFolder removes the empty folder that systemd-nspawn leaves where /run is no tmpfs, or where it was killed.
-func removeNspawnFolder(name string) error {
-	err := os.Remove(filepath.Join("/run/systemd/nspawn/propagate", name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }

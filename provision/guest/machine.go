@@ -73,7 +73,7 @@ func bootMachine(ctx context.Context, dir hostDir, ns *os.File) (*machine, error
 // nspawn is the command that boots the guest, in a control group of its own: two systemds cannot share one.
 func nspawn(dir hostDir, ns *os.File) (*exec.Cmd, error) {
 	args := []string{"systemd-nspawn", "--quiet", "--boot", "--settings=no", "--register=no", "--keep-unit",
-		"--machine=" + dir.name, "--hostname=localhost", // a name that every base resolves without asking anybody
+		"--machine=" + machineName(dir.name), "--hostname=localhost", // a name that every base resolves without asking anybody
 		"--directory=" + dir.root(),
 		fmt.Sprintf("--network-namespace-path=/proc/%d/fd/%d", os.Getpid(), ns.Fd()),
 		"--link-journal=no", "--resolv-conf=off", "--timezone=off", "--console=pipe", "--notify-ready=yes"}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/offbake/offbake/provision"
+)
+
+func (a *app) bakeCmd() *cobra.Command {
+	var o bakeOptions
+	cmd := &cobra.Command{
+		Use:   "bake --offline BUNDLE|STORE/NAME/VERSION",
+		Short: "Make machine images from a bundle and nothing else",
+		Long: `Starts a host from the base of each image, gives it the bundle's files, seals it off from everything but the file
+server, runs recipes and the user's own scripts, checks and cleans the host, and captures it as an image. An attempt of a
+recipe or script to reach anything else ends it with exit 4. Images that are there already, with the same inputs, are not
+made again. Whatever fails, no host is left.
+
+The manifest is the bundle's own copy; -f may override its store and cloud. Builders: local makes a root file system from
+a root file system (--base), in --out. Results also go to offbake-images.json and offbake-images.auto.tfvars.json.` +
+			"\n" + exitStatus,
+		Example: "  offbake bake --offline nomad-cluster-1.0.0.tar --builder local --base centos7.tar.zst --out images\n" +
+			"  offbake bake --offline ufile://bundles/offbake/nomad-cluster/1.0.0 --endpoint http://10.0.0.2:9000 …",
+		Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			job, err := a.bakeJob(cmd.Context(), args[0], o)
+			if err != nil {
+				return err
+			}
+			defer job.close()
+			if o.dryRun {
+				return job.plan(cmd.Context())
+			}
+			res, err := provision.Bake(cmd.Context(), job.request)
+			if len(res.Images) > 0 {
+				err = errors.Join(err, provision.WriteResults(o.out, res.Images))
+			}
+			if err != nil {
+				return err
+			}
+			return a.result(bakeResult{"offbake/bake/1", res.Images}, imageLines(res.Images)...)
+		},
+	}
+	o.add(cmd)
+	return cmd
+}
+
+type bakeOptions struct {
+	offline, allowUnsigned, rebuild, dryRun bool
+	images                                  []string
+	builder, base, out                      string
+	endpoint, transfer, onError             string
+	parallel                                int
+}
+
+func (o *bakeOptions) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&o.offline, "offline", false, "seal the hosts: nothing but the bundle is reached")
+	f.StringArrayVar(&o.images, "image", nil, "bake only the image `NAME`; repeatable")
+	f.StringVar(&o.builder, "builder", "local", "what makes the images; `KIND` is local")
+	f.StringVar(&o.base, "base", "", "local: the root file system to start from, a folder or `ROOTFS`.tar[.gz|.zst]")
+	f.StringVar(&o.out, "out", ".", "`DIR` for images and results")
+	f.StringVar(&o.endpoint, "endpoint", "", "region host or `URL` of the UFile service that holds the bundle")
+	f.IntVar(&o.parallel, "parallel", 0, "make at most `N` images at once (default all)")
+	f.StringVar(&o.transfer, "transfer", "store", "how hosts get the bundle's files: store or ssh")
+	f.StringVar(&o.onError, "on-error", "clean", "what becomes of the host of an image that failed: clean or keep")
+	f.BoolVar(&o.rebuild, "rebuild", false, "make images again though nothing has changed")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done, and stop")
+	f.BoolVar(&o.allowUnsigned, "allow-unsigned", false, "for trials: do not ask who signed the bundle")
+}
+
+// check refuses what flags alone show to be wrong.
+func (o *bakeOptions) check() error {
+	switch {
+	case !o.offline:
+		return usagef("bake needs --offline: it is the only way that images are made from the bundle alone")
+	case o.builder != "local":
+		return usagef("--builder %q is not known, want local", o.builder)
+	case o.base == "":
+		return usagef("--builder local needs --base ROOTFS")
+	case o.transfer != "store" && o.transfer != "ssh":
+		return usagef("--transfer %q is not known, want store or ssh", o.transfer)
+	case o.onError != "clean" && o.onError != "keep":
+		return usagef("--on-error %q is not known, want clean or keep", o.onError)
+	case o.parallel < 0:
+		return usagef("--parallel %d is negative", o.parallel)
+	}
+	return nil
+}
+
+type bakeResult struct {
+	Schema string                  `json:"schema"`
+	Images []provision.ImageResult `json:"images"`
+}
+
+func imageLines(images []provision.ImageResult) []string {
+	var lines []string
+	for _, i := range images {
+		how := fmt.Sprintf("%d s", i.Seconds)
+		if i.Reused {
+			how = "unchanged"
+		}
+		lines = append(lines, strings.Join([]string{i.Name, i.Made.String(), how}, "  "))
+	}
+	return lines
+}

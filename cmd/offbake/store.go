@@ -1,0 +1,114 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/offbake/offbake/bundle"
+	"github.com/offbake/offbake/bundle/store"
+	"github.com/offbake/offbake/internal/transport"
+	"github.com/offbake/offbake/manifest"
+)
+
+// place is a store as the user named it.
+type place struct {
+	url, endpoint string
+	public, key   string
+}
+
+// storeOf finds the store of a bundle: what was typed, else what -f or the bundle's own manifest says. Keys are those of the
+// environment or of a var file.
+func (a *app) storeOf(b *bundle.Bundle, typed place) (place, error) {
+	m, err := a.manifestOf(b)
+	if err != nil {
+		return place{}, err
+	}
+	vars, err := a.variables(m, b.Index().Variables)
+	if err != nil {
+		return place{}, err
+	}
+	p := typed
+	if typed.url == "" || typed.endpoint == "" {
+		s, err := m.Store(vars)
+		if err != nil && typed.url == "" {
+			return place{}, err
+		}
+		p.url, p.endpoint = cmp.Or(typed.url, s.URL), cmp.Or(typed.endpoint, s.Endpoint)
+	}
+	if p.url == "" {
+		return place{}, usagef("neither the arguments nor the manifest name a store")
+	}
+	all := vars.For("")
+	p.public, p.key = all["ucloud_public_key"], all["ucloud_private_key"]
+	return p, nil
+}
+
+// openStore opens a store. With offline nothing but its endpoint is ever dialled.
+func (a *app) openStore(p place) (store.Store, error) {
+	state, err := a.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.Open(p.url, store.Options{Endpoint: p.endpoint, PublicKey: p.public, PrivateKey: p.key, Jobs: a.jobs,
+		Journal: filepath.Join(state, "uploads"),
+		Client:  transport.New(transport.Options{Trace: a.trace(), UserAgent: "offbake/" + buildVersion()})})
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return s, nil
+}
+
+// openPushed opens STORE/NAME/VERSION. Its own manifest cannot say where it is, so endpoint and keys come from the flags,
+// from -f and from the environment.
+func (a *app) openPushed(ctx context.Context, url, endpoint string) (*bundle.Bundle, error) {
+	storeURL, name, version, err := store.ParseBundle(url)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	p := place{url: storeURL, endpoint: endpoint, public: a.getenv("UCLOUD_PUBKEY"), key: a.getenv("UCLOUD_SECRET")}
+	if a.manifest != "" {
+		m, err := manifest.Load(a.manifest)
+		if err != nil {
+			return nil, &usageError{err}
+		}
+		vars, err := a.variables(m, nil)
+		if err != nil {
+			return nil, err
+		}
+		all := vars.For("")
+		p.public, p.key = all["ucloud_public_key"], all["ucloud_private_key"]
+		if s, err := m.Store(vars); err == nil && p.endpoint == "" {
+			p.endpoint = s.Endpoint
+		}
+	}
+	s, err := a.openStore(p)
+	if err != nil {
+		return nil, err
+	}
+	return store.Bundle(ctx, s, name, version)
+}
+
+// manifestOf is the manifest that a bundle carries; -f overrides its store and cloud, and nothing else.
+func (a *app) manifestOf(b *bundle.Bundle) (*manifest.Manifest, error) {
+	src, err := b.ReadFile("manifest.yaml", maxManifest)
+	if err != nil {
+		return nil, err
+	}
+	m, err := manifest.Parse("manifest.yaml", src)
+	if err != nil || a.manifest == "" {
+		return m, err
+	}
+	site, err := manifest.Load(a.manifest)
+	if os.IsNotExist(err) {
+		return nil, &usageError{err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m.Override(site), nil
+}
+
+// maxManifest bounds the manifest inside a bundle, bytes.
+const maxManifest = 1 << 20
