@@ -25,7 +25,7 @@ type part struct {
 // crosses a sector of a disk. Zeros mean that the part is not there.
 const (
 	recordSize   = 64
-	recordFormat = "%-28s %10d %22d\n"
+	recordFormat = "%-28s %10d %23d\n"
 )
 
 func (u *upload) record(p part, attempt int) error {
