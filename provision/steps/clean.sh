@@ -9,7 +9,7 @@ saved=$OFFBAKE/saved
 put_back() {
 	[ -f "$saved/$2" ] || return 0
 	file=$(readlink -f "$1")
-	if cmp -s "$file" "$saved/$2.ours"; then
+	if [ "$(sha256sum <"$file")" = "$(sha256sum <"$saved/$2.ours")" ]; then
 		cat "$saved/$2" >"$file"
 		touch -r "$saved/$2" "$file"
 	else
