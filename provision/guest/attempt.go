@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -61,25 +62,18 @@ func readPacket(ethertype uint16, hardware []byte, packet []byte) (Attempt, bool
 	for _, l := range gopacket.NewPacket(packet, first, gopacket.NoCopy).Layers() {
 		switch l := l.(type) {
 		case *layers.IPv4:
-			a.Proto = protocol(l.Protocol)
+			a.carries(l.Protocol, l.FragOffset, l.Payload)
 		case *layers.IPv6:
-			a.Proto = protocol(l.NextHeader)
+			a.carries(l.NextHeader, 0, l.Payload)
 		case *layers.IPv6HopByHop:
-			a.Proto = protocol(l.NextHeader)
+			a.carries(l.NextHeader, 0, l.Payload)
 		case *layers.IPv6Routing:
-			a.Proto = protocol(l.NextHeader)
+			a.carries(l.NextHeader, 0, l.Payload)
 		case *layers.IPv6Destination:
-			a.Proto = protocol(l.NextHeader)
+			a.carries(l.NextHeader, 0, l.Payload)
 		case *layers.IPv6Fragment:
-			a.Proto = protocol(l.NextHeader)
-		case *layers.TCP:
-			a.Port = int(l.DstPort)
-			return a, true
-		case *layers.SCTP:
-			a.Port = int(l.DstPort)
-			return a, true
+			a.carries(l.NextHeader, l.FragmentOffset, l.Payload)
 		case *layers.UDP:
-			a.Port = int(l.DstPort)
 			if slices.Contains([]int{dnsPort, 5353, 5355}, a.Port) {
 				a.Name = question(l.Payload)
 			}
@@ -91,6 +85,17 @@ func readPacket(ethertype uint16, hardware []byte, packet []byte) (Attempt, bool
 		}
 	}
 	return a, true
+}
+
+// carries sets what a header says of the next one. Of a datagram in fragments the first has the port.
+func (a *Attempt) carries(p layers.IPProtocol, offset uint16, payload []byte) {
+	a.Proto, a.Port = protocol(p), 0
+	switch p {
+	case layers.IPProtocolTCP, layers.IPProtocolUDP, layers.IPProtocolSCTP, layers.IPProtocolUDPLite:
+		if offset == 0 && len(payload) >= 4 { // all four begin with source and destination port
+			a.Port = int(binary.BigEndian.Uint16(payload[2:]))
+		}
+	}
 }
 
 // destination reads the address out of a header that may be cut short.

@@ -24,7 +24,11 @@ func (d hostDir) make() error {
 	if err := os.MkdirAll(filepath.Dir(d.path()), 0o755); err != nil {
 		return err
 	}
-	if err := os.Mkdir(d.path(), 0o700); err != nil { // for root alone: set-user-id programs of all ages lie below
+	err := os.Mkdir(d.path(), 0o700) // for root alone: set-user-id programs of all ages lie below
+	if errors.Is(err, os.ErrExist) {
+		return errors.New("a guest of that name is there already")
+	}
+	if err != nil {
 		return err
 	}
 	for _, sub := range []string{"root", "upper", "work"} {
@@ -40,8 +44,9 @@ func (d hostDir) mount(layers []string) error {
 	plain := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s",
 		strings.Join(layers, ":"), d.upper(), filepath.Join(d.path(), "work"))
 	// Nobody mounts the upper layer again after a crash, so nothing need ever reach the disk; and a folder of the base
-	// can be renamed as on any file system. Kernels before 5.10 do not know the first.
-	err := unix.Mount("overlay", d.root(), "overlay", 0, plain+",redirect_dir=on,volatile")
+	// can be renamed as on any file system; without an index a stopped guest's upper layer may carry its copy. Kernels
+	// before 5.10 do not know all three.
+	err := unix.Mount("overlay", d.root(), "overlay", 0, plain+",volatile,redirect_dir=on,index=off")
 	if errors.Is(err, unix.EINVAL) {
 		err = unix.Mount("overlay", d.root(), "overlay", 0, plain)
 	}

@@ -170,6 +170,16 @@ func boundingSet(pid int) (uint64, error) {
 	return 0, errors.New("reading capabilities: no CapBnd")
 }
 
+// up reports whether the guest still runs.
+func (m *machine) up() bool {
+	select {
+	case <-m.exited:
+		return false
+	default:
+		return true
+	}
+}
+
 // powerOff asks systemd to shut down and waits for systemd-nspawn to end.
 func (m *machine) powerOff(ctx context.Context) error {
 	if err := m.leader.Signal(signalPowerOff); err != nil && !errors.Is(err, os.ErrProcessDone) {

@@ -65,6 +65,9 @@ func (g *Guest) run(ctx context.Context, p Process) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if !g.boot.up() {
+		return errors.New("the guest is down")
+	}
 	r := &running{guest: g, Process: p, net: g.boot.spaces["net"], stop: make(chan error, 1)}
 	if p.Isolated {
 		l, err := g.net.connect(0)
