@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/offbake/offbake/bundle"
@@ -46,7 +47,7 @@ const testKey = `untrusted comment: minisign encrypted secret key
 RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAMWNS/6N4YZHenHn3f4h19cRkV2QXzx5ZP3cIzY42v3i3yax/7oPwkOOFlz1v0Y6Xjkh38vCivSFgcI2qKB+SCUr+ZZFE11MZAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 `
 
-func loadTestKey() (*sign.Key, error) {
+var loadTestKey = sync.OnceValues(func() (*sign.Key, error) {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func loadTestKey() (*sign.Key, error) {
 		return nil, err
 	}
 	return sign.LoadKey(path, nil)
-}
+})
 
 func key(t testing.TB) *sign.Key {
 	t.Helper()
@@ -337,7 +338,7 @@ func TestSameBytes(t *testing.T) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "out.tar")
 		cmd := exec.Command("sh", "-c", fmt.Sprintf("umask %04o; exec \"$0\"", c.umask), os.Args[0])
-		cmd.Env = append(os.Environ(), childEnv+"="+path, "TZ="+c.zone, "LC_ALL="+c.locale, "HOME="+dir)
+		cmd.Env = append(os.Environ(), childEnv+"="+path, "TZ="+c.zone, "LC_ALL="+c.locale, "HOME="+dir, "GORACE=atexit_sleep_ms=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}

@@ -99,6 +99,7 @@ func last(change func(*entry)) func([]entry) []entry {
 }
 
 func TestHostileTar(t *testing.T) {
+	t.Parallel()
 	data := readFile(t, writeTar(t, small(t))) // bundle.json, signature, SHA256SUMS, bin/a, z
 	if got := assemble(t, entries(t, data)); !bytes.Equal(got, data) {
 		t.Fatal("the test does not put a tar together as it was: its faults would prove nothing")
@@ -214,6 +215,7 @@ func TestHostileBytes(t *testing.T) {
 
 // TestTruncated cuts a tar at every block and beside it: nothing is taken for a whole bundle.
 func TestTruncated(t *testing.T) {
+	t.Parallel()
 	data := readFile(t, writeTar(t, mustSample(t)))
 	path := filepath.Join(t.TempDir(), "x.tar")
 	for at := int64(len(data)) / 512 * 512; at >= 0; at -= 512 {
@@ -236,6 +238,7 @@ func TestTruncated(t *testing.T) {
 
 // TestFlippedByte changes every single byte of a tar: no change goes unseen.
 func TestFlippedByte(t *testing.T) {
+	t.Parallel()
 	data := readFile(t, writeTar(t, small(t)))
 	keys := trusted(t)
 	path := writeFile(t, filepath.Join(t.TempDir(), "x.tar"), data, 0o644)
@@ -268,10 +271,13 @@ func TestFlippedByte(t *testing.T) {
 
 // TestHostileIndex signs indexes that break a rule with a trusted key: a signature makes no path safe.
 func TestHostileIndex(t *testing.T) {
-	good, err := mustSample(t).Index.Marshal()
+	t.Parallel()
+	o := mustSample(t)
+	good, err := o.Index.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
+	tarBytes := readFile(t, writeTar(t, o))
 	for fault, change := range indexFaults() {
 		t.Run(fault, func(t *testing.T) {
 			data := change(string(good))
@@ -283,11 +289,11 @@ func TestHostileIndex(t *testing.T) {
 			if !errors.As(err, &format) || !bundle.Refused(err) {
 				t.Fatalf("got %+v, %v, want a FormatError", x, err)
 			}
-			sig, err := key(t).Sign([]byte(data), "name:test version:1.2.3-rc.1 created:2024-05-06T07:08:09Z")
+			sig, err := key(t).Sign([]byte(data), bundle.TrustedComment(o.Index))
 			if err != nil {
 				t.Fatal(err)
 			}
-			all := entries(t, readFile(t, writeTar(t, mustSample(t))))
+			all := entries(t, tarBytes)
 			all[0].data, all[0].Size = data, int64(len(data))
 			all[1].data, all[1].Size = string(sig), int64(len(sig))
 			refused(t, writeFile(t, filepath.Join(t.TempDir(), "x.tar"), assemble(t, all), 0o644))
@@ -382,6 +388,7 @@ func indexFaults() map[string]func(string) string {
 
 // TestHostileFolder is for what a folder, or a store, can have that a tar's form rules out.
 func TestHostileFolder(t *testing.T) {
+	t.Parallel()
 	for fault, change := range map[string]func(dir string) error{
 		"extra file":      func(dir string) error { return os.WriteFile(dir+"/files/extra", nil, 0o644) },
 		"extra hidden":    func(dir string) error { return os.WriteFile(dir+"/.x", nil, 0o644) },

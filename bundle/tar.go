@@ -16,8 +16,10 @@ const block = 512 // bytes: the unit of tar
 // tarEnd is what follows the last entry: two zero blocks, no more.
 const tarEnd = 2 * block
 
-// tarHeader returns the header blocks of one entry. A PAX header for path or size comes first where the ustar fields
-// do not hold them (a path that is not ASCII or is over 100 bytes, a size of 8 GiB and more).
+// tarHeader returns the header blocks of one entry: one block of ustar, and before it a PAX header for path or size
+// where the fields of ustar do not hold them (a path that is not ASCII or has no slash to be split at into 155 and
+// 100 bytes, a size of 8 GiB and more). A new version of archive/tar that chose otherwise would make another format;
+// a test holds the bytes.
 func tarHeader(path string, size int64, mode string) ([]byte, error) {
 	h := tar.Header{
 		Typeflag: tar.TypeReg,
@@ -25,8 +27,7 @@ func tarHeader(path string, size int64, mode string) ([]byte, error) {
 		Size:     size,
 		Mode:     int64(File{Mode: mode}.perm()),
 		ModTime:  time.Unix(0, 0),
-		// Without this, paths up to 255 bytes would be split over two fields of ustar instead.
-		Format: tar.FormatPAX,
+		Format:   tar.FormatPAX, // or plain ustar where that suffices; never GNU's
 	}
 	var b bytes.Buffer
 	if err := tar.NewWriter(&b).WriteHeader(&h); err != nil {
