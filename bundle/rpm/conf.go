@@ -50,7 +50,7 @@ func Conf(opts ConfOptions) []byte {
 		slices.Sort(urls)
 		b.WriteString("gpgkey=" + strings.Join(slices.Compact(urls), "\n       ") + "\n")
 	}
-	b.WriteString("metadata_expire=1\n") // seconds: another bundle may take this one's place
+	b.WriteString("metadata_expire=0\n") // another bundle may take this one's place
 	b.WriteString("skip_if_unavailable=0\n")
 	b.WriteString("module_hotfixes=1\n") // the bundle has no modules.yaml; without this dnf hides modular packages
 	return []byte(b.String())

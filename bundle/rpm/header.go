@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
+	"unicode"
 )
 
 // Header is what the headers of an RPM file say. A field that the file lacks is empty.
@@ -137,10 +139,17 @@ func (raw *rawHeader) decode() (*Header, error) {
 	if d.err == nil {
 		d.err = sig.err
 	}
-	if d.err == nil && (h.Name == "" || h.EVR.Version == "" || h.EVR.Release == "" || h.Arch == "") {
-		d.err = fmt.Errorf("got %q without name, version, release or architecture: %w", h.NEVRA(), errBadHeader)
+	for _, word := range []string{h.Name, h.EVR.Version, h.EVR.Release, h.Arch} {
+		if d.err == nil && (!printable(word) || strings.Contains(word, " ")) {
+			d.err = fmt.Errorf("got %q with bad name, version, release or architecture: %w", h.NEVRA(), errBadHeader)
+		}
 	}
 	return h, d.err
+}
+
+// printable says whether s is there and without control characters.
+func printable(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // Bits of rpm's RPMSENSE that make a requirement Pre in repository metadata: PREREQ, SCRIPT_PRE, SCRIPT_POST.
@@ -154,6 +163,10 @@ func (d *decoder) deps(nameTag, flagsTag, versionTag tag) []Dep {
 	}
 	var deps []Dep
 	for i, name := range names {
+		if !printable(name) || !printable(versions[i]) && versions[i] != "" {
+			d.wrong(nameTag, d.entries[nameTag], "printable names and versions")
+			return nil
+		}
 		dep := Dep{Name: name, Flags: Flags(flags[i]) & senseMask}
 		if dep.Flags != 0 {
 			evr := ParseEVR(versions[i])

@@ -12,7 +12,7 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+	"github.com/therootcompany/xz"
 )
 
 // Opener opens a file of a repository. href is relative to the repository's base and clean, as "repodata/repomd.xml".
@@ -166,7 +166,7 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		return gzip.NewReader(buffered)
 	case bytes.HasPrefix(magic, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		x, err := xz.NewReader(buffered)
+		x, err := xz.NewReader(buffered, maxWindow)
 		if err != nil {
 			return nil, err
 		}

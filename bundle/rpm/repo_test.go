@@ -5,8 +5,10 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -162,6 +164,30 @@ func TestLoadRepoCompressions(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, repo.Packages); diff != "" {
 			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestLoadRepoRefusesGreedyStreams wants no gigabytes of memory for a few bytes that ask for them.
+func TestLoadRepoRefusesGreedyStreams(t *testing.T) {
+	var b bytes.Buffer
+	w, err := xz.NewWriter(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// A block header (xz format, section 3.1) of one LZMA2 filter with a window of 4 GiB, in the place of the index.
+	block := []byte{2, 0, 0x21, 1, 40, 0, 0, 0}
+	block = binary.LittleEndian.AppendUint32(block, crc32.ChecksumIEEE(block))
+	greedyXZ := append(bytes.Clone(b.Bytes()[:12]), append(block, 0)...)
+	// A frame header (RFC 8878, section 3.1.1.1) with a window of 2 GiB.
+	greedyZst := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0}
+	for name, stored := range map[string][]byte{"xz": greedyXZ, "zst": greedyZst} {
+		_, err := rpm.LoadRepo(t.Context(), rpm.RepoOptions{}, tinyRepo("repodata/primary."+name, stored, tinyPrimary).open)
+		if err == nil || !strings.Contains(err.Error(), "exceed") {
+			t.Errorf("%s: got %v, want it to exceed a limit", name, err)
 		}
 	}
 }

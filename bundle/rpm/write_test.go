@@ -133,7 +133,8 @@ func metadata(tb testing.TB, files map[string][]byte) map[string][]string {
 	return all
 }
 
-// TestWriteRepoAgreesWithCreaterepo compares every element and attribute with those of createrepo_c on the same files.
+// TestWriteRepoAgreesWithCreaterepo compares every element and attribute with those of createrepo_c on the same files,
+// whose times are their build times: a file's own time is no input of ours.
 func TestWriteRepoAgreesWithCreaterepo(t *testing.T) {
 	dir := t.TempDir()
 	if err := faulttest.BuildRepo(dir, nil, specs()...); err != nil {
@@ -154,15 +155,8 @@ func TestWriteRepoAgreesWithCreaterepo(t *testing.T) {
 		t.Fatalf("got %v, %v, want %d packages", paths, err, len(specs()))
 	}
 	var files []rpm.RepoFile
-	mtimes := map[string]string{}
 	for _, path := range paths {
-		f := repoFile(t, path)
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mtimes[fmt.Sprint(info.ModTime().Unix())] = fmt.Sprint(f.Header.BuildTime)
-		files = append(files, f)
+		files = append(files, repoFile(t, path))
 	}
 	ours, err := rpm.WriteRepo(files)
 	if err != nil {
@@ -170,11 +164,6 @@ func TestWriteRepoAgreesWithCreaterepo(t *testing.T) {
 	}
 	want, got := metadata(t, theirs), metadata(t, ours)
 	for _, kind := range []string{"primary", "filelists", "other"} {
-		for i, line := range want[kind] { // the file's own time: ours is the build's
-			for mtime, build := range mtimes {
-				want[kind][i] = strings.Replace(line, "file=\""+mtime+"\"", "file=\""+build+"\"", 1)
-			}
-		}
 		if len(want[kind]) < 10 {
 			t.Fatalf("%s: got %d fields of createrepo_c", kind, len(want[kind]))
 		}

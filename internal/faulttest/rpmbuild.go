@@ -157,7 +157,7 @@ func runIn(home string, cmd *exec.Cmd) error {
 }
 
 // BuildRPMs builds packages with rpmbuild into dir, named NAME-VERSION-RELEASE.ARCH.rpm, and signs them unless key is nil.
-// It returns their paths, in the order of specs.
+// It returns their paths, in the order of specs. The files' times are their build times.
 func BuildRPMs(dir string, key *SigningKey, specs ...RPMSpec) ([]string, error) {
 	var files []string
 	for _, spec := range specs {
@@ -167,10 +167,17 @@ func BuildRPMs(dir string, key *SigningKey, specs ...RPMSpec) ([]string, error) 
 		}
 		files = append(files, file)
 	}
-	if key == nil || len(files) == 0 {
-		return files, nil
+	if key != nil && len(files) > 0 {
+		if err := key.SignRPMs(files); err != nil {
+			return nil, err
+		}
 	}
-	return files, key.SignRPMs(files)
+	for i, file := range files {
+		if err := os.Chtimes(file, specs[i].buildTime(), specs[i].buildTime()); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
 }
 
 // BuildRepo builds packages into dir/Packages and makes dir a yum repository of them, with createrepo_c.
@@ -210,11 +217,15 @@ func MustSigningKey(tb testing.TB, opts KeyOptions) *SigningKey {
 	return key
 }
 
+func (s RPMSpec) buildTime() time.Time {
+	if s.BuildTime.IsZero() {
+		return time.Date(2024, 5, 6, 7, 8, 10, 0, time.UTC)
+	}
+	return s.BuildTime
+}
+
 func (s RPMSpec) build(dir string) (_ string, err error) {
 	s.Version, s.Release, s.Arch = cmp.Or(s.Version, "1.0"), cmp.Or(s.Release, "1"), cmp.Or(s.Arch, "noarch")
-	if s.BuildTime.IsZero() {
-		s.BuildTime = time.Date(2024, 5, 6, 7, 8, 10, 0, time.UTC)
-	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return "", err
 	}
@@ -237,7 +248,7 @@ func (s RPMSpec) build(dir string) (_ string, err error) {
 		"--define", "source_date_epoch_from_changelog 0", "--define", "use_source_date_epoch_as_buildtime 1",
 		"--define", "clamp_mtime_to_source_date_epoch 1", "--define", "__os_install_post %{nil}",
 		"--define", "debug_package %{nil}", specFile)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("SOURCE_DATE_EPOCH=%d", s.BuildTime.Unix()), "HOME="+top, "LC_ALL=C.UTF-8")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("SOURCE_DATE_EPOCH=%d", s.buildTime().Unix()), "HOME="+top, "LC_ALL=C.UTF-8")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("running rpmbuild: %w: %s", err, bytes.TrimSpace(out))
 	}
