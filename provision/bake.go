@@ -22,7 +22,6 @@ type baking struct {
 	*Request
 	plan    *Plan
 	journal *journal
-	server  server
 }
 
 // Bake makes the images, several at once. One that fails does not stop the others; the result has those that were made,
@@ -43,9 +42,6 @@ func Bake(ctx context.Context, r Request) (Result, error) {
 		r.Progress.Line("%s", line)
 	}
 	b := &baking{Request: &r, plan: plan}
-	if b.server, err = serverFor(ctx, &r); err != nil {
-		return Result{}, err
-	}
 	if b.journal, err = openJournal(r.Journal, strings.ToLower(rand.Text()[:8])); err != nil {
 		return Result{}, err
 	}

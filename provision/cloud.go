@@ -96,7 +96,7 @@ type Files interface {
 	// URL is the address of a bundle path for a host; valid for the time a bake takes.
 	URL(ctx context.Context, path string) (string, error)
 	// Server is the base URL under which hosts find files/ (the FILE_SERVER of recipes and scripts) and the one
-	// address that the seal lets through.
+	// address that the seal lets through. An empty url, with the zero allow, says that hosts can reach none.
 	Server(ctx context.Context) (url string, allow netip.AddrPort, err error)
 	// Open reads a bundle path here, for transfer over SSH. What comes out was checked against the index.
 	Open(path string) (io.ReadCloser, error)

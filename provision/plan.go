@@ -48,7 +48,7 @@ type Transfer string
 
 const (
 	ByStore Transfer = ""    // the host takes them from the file server
-	BySSH   Transfer = "ssh" // through the connection; the seal then lets nothing else pass
+	BySSH   Transfer = "ssh" // through the connection
 )
 
 // Plan is what Bake would do. Its JSON form is for --dry-run.
@@ -59,7 +59,8 @@ type Plan struct {
 	Offline bool         `json:"offline"`
 	Images  []*ImagePlan `json:"images"`
 
-	repo *repository
+	repo   *repository
+	server server
 }
 
 // ImagePlan is what Bake would do for one image.
@@ -92,9 +93,12 @@ func Preflight(ctx context.Context, r *Request) (*Plan, error) {
 	}
 	x := r.Bundle.Index()
 	plan := &Plan{Name: x.Name, Version: x.Version, Bundle: r.Bundle.Identity(), Offline: r.Offline, repo: repo}
+	if plan.server, err = serverOf(ctx, r); err != nil {
+		return nil, err
+	}
 	var errs faults
 	for _, img := range r.Images {
-		p, err := planImage(img, r, x)
+		p, err := planImage(img, r, x, strings.HasPrefix(plan.server.url, "file:"))
 		errs.add(err)
 		plan.Images = append(plan.Images, p)
 	}
@@ -109,8 +113,9 @@ func Preflight(ctx context.Context, r *Request) (*Plan, error) {
 	return plan, nil
 }
 
-// planImage looks only at the image and the index.
-func planImage(img manifest.Image, r *Request, x bundle.Index) (*ImagePlan, error) {
+// planImage looks only at the image and the index. Without a file server, onDisk, users' scripts find all files on the
+// host.
+func planImage(img manifest.Image, r *Request, x bundle.Index, onDisk bool) (*ImagePlan, error) {
 	p := &ImagePlan{Name: img.Name, ImageName: img.ImageName, Recipes: append([]string{}, img.Recipes...),
 		Scripts: append([]string{}, img.Scripts...), img: img, served: map[string]string{}}
 	var errs faults
@@ -135,7 +140,7 @@ func planImage(img manifest.Image, r *Request, x bundle.Index) (*ImagePlan, erro
 			paths = append(paths, n.Path)
 			errs.add(held(x, n.Need, n.kind, img.Variables[n.Variable]))
 		}
-		if n.as != "" {
+		if n.as != "" && r.Offline {
 			file, err := p.serve(x, n)
 			errs.add(err)
 			if file != "" {
@@ -146,7 +151,7 @@ func planImage(img manifest.Image, r *Request, x bundle.Index) (*ImagePlan, erro
 	for _, script := range img.Scripts {
 		errs.add(held(x, manifest.Need{Image: img.Name, Path: script}, path.Dir(script)+"/", ""))
 	}
-	p.staged(x, paths, r.Transfer == BySSH && len(img.Scripts) > 0)
+	p.staged(x, paths, onDisk && len(img.Scripts) > 0)
 	return p, errs.err()
 }
 

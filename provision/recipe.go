@@ -205,7 +205,7 @@ func trialOf(img manifest.Image) string {
 	for _, name := range img.Recipes {
 		t += text("recipes/trials/" + name + ".sh")
 	}
-	return t + "steady\n"
+	return whole(t + "steady\n")
 }
 
 // digests returns the sha256 of every embedded text that bears on the image, by name: what a new offbake changes in

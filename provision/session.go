@@ -44,12 +44,15 @@ func (s *session) run(ctx context.Context, c Command) error {
 	return err
 }
 
-// shell runs the text of a POSIX sh program, which is given on standard input and never shows in a process list. The
-// braces make a shell read all of it before it begins: half a program, of a connection that broke, does nothing.
+// whole makes a program one that a shell reads to its end before it begins: half of it, of a connection that broke, does
+// nothing, and what it runs cannot read the rest of it as its own input.
+func whole(program string) string { return "{\n" + program + "\n} </dev/null\n" }
+
+// shell runs the text of a POSIX sh program, which is given on standard input and never shows in a process list.
 func (s *session) shell(ctx context.Context, program string, sealed bool) error {
 	return s.run(ctx, Command{
 		Argv:   []string{"/bin/sh", "-s"},
-		Stdin:  strings.NewReader("{\n" + program + "\n} </dev/null\n"),
+		Stdin:  strings.NewReader(whole(program)),
 		Sealed: sealed,
 	})
 }

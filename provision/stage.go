@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -17,14 +18,17 @@ type server struct {
 	allow netip.AddrPort
 }
 
-// serverFor asks for the file server. With BySSH hosts have none: what they may take lies on their own disk.
-func serverFor(ctx context.Context, r *Request) (server, error) {
-	if r.Transfer == BySSH {
-		return server{url: "file://" + hostPath(manifest.FilesDir)}, nil
-	}
+// serverOf asks for the file server. Where hosts can reach none, what they may take lies on their own disk.
+func serverOf(ctx context.Context, r *Request) (server, error) {
 	url, allow, err := r.Files.Server(ctx)
 	if err != nil {
 		return server{}, fmt.Errorf("finding the file server: %w", err)
+	}
+	if url == "" {
+		if r.Transfer != BySSH {
+			return server{}, errors.New("finding the file server: there is none; transfer by SSH needs none")
+		}
+		return server{url: "file://" + hostPath(manifest.FilesDir)}, nil
 	}
 	return server{url: strings.TrimSuffix(url, "/"), allow: allow}, nil
 }

@@ -249,11 +249,7 @@ func TestImagesAreWhatUsersRelyOn(t *testing.T) {
 			if diff := cmp.Diff(before, snapshot(t, c.root)); diff != "" {
 				t.Errorf("baked over itself (-first +second):\n%s", diff)
 			}
-			url := c.files.URL + "/files"
-			if tt.transfer == provision.BySSH {
-				url = "file:///var/lib/offbake/files"
-			}
-			if got, want := c.read("etc/motd"), img.Variables["greeting"]+url; got != want {
+			if got, want := c.read("etc/motd"), img.Variables["greeting"]+c.files.URL+"/files"; got != want {
 				t.Errorf("the user's script saw %q, want %q", got, want)
 			}
 			if got, want := c.read("stub/upgraded"), "upgrade audit-libs\nupgrade audit-libs\n"; got != want {
