@@ -2,6 +2,7 @@ package assemble
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -40,7 +41,7 @@ func (b *builder) checkEvidence(ctx context.Context) error {
 			err = checkFile(row, files)
 		case manifest.KindHashiCorp, manifest.KindProvider:
 			if !known[row.Path] {
-				err = fmt.Errorf("the manifest does not ask for it")
+				err = errors.New("the manifest does not ask for it")
 			}
 		}
 		if err != nil {
@@ -55,7 +56,7 @@ func checkFile(row manifest.Row, files map[string]manifest.File) error {
 	f, ok := files[row.Path]
 	switch {
 	case !ok:
-		return fmt.Errorf("the manifest does not ask for it")
+		return errors.New("the manifest does not ask for it")
 	case f.SHA256 != "" && f.SHA256 != row.SHA256:
 		return &bundle.MismatchError{Path: row.Path, Got: row.SHA256, Want: f.SHA256}
 	case (f.SHA256 == "") != (row.Verified == source.FirstUse):

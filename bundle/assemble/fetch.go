@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/offbake/offbake/bundle"
@@ -56,6 +57,9 @@ func Fetch(ctx context.Context, o FetchOptions) (_ FetchResult, err error) {
 	if o.Lock.Inputs != digest {
 		return FetchResult{}, &StaleLockError{Got: o.Lock.Inputs, Want: digest}
 	}
+	lock := *o.Lock
+	lock.Rows = slices.SortedFunc(slices.Values(o.Lock.Rows), func(a, b manifest.Row) int { return strings.Compare(a.Path, b.Path) })
+	o.Lock = &lock
 	if o.Out == "" {
 		o.Out = o.Lock.Name + "-" + o.Lock.Version + ".tar"
 	}

@@ -1,0 +1,182 @@
+package assemble_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/offbake/offbake/bundle"
+	"github.com/offbake/offbake/bundle/assemble"
+	"github.com/offbake/offbake/bundle/fetch"
+	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/source"
+	"github.com/offbake/offbake/manifest"
+)
+
+func (w *world) relock(t *testing.T, old *manifest.Lock) *assemble.LockResult {
+	t.Helper()
+	_, in := w.load(t)
+	res, err := assemble.Lock(t.Context(), assemble.LockOptions{Inputs: in, Old: old, Fetcher: w.fetcher(t), Now: lockTime().Add(time.Hour)})
+	must(t, err)
+	must(t, res.Held.Close())
+	return res
+}
+
+func TestLockKeepsItsTime(t *testing.T) {
+	w := newWorld(t, strings.Replace(basicManifest, ", sha256: cb3c31bb01b824c9bf8c199469243cc5b3447fa9924a2b87acdff091450f7c12", "", 1))
+	first := w.mustLock(t)
+	if !first.Created.Equal(lockTime()) {
+		t.Errorf("got created %v, want %v", first.Created, lockTime())
+	}
+	same := w.relock(t, first)
+	if !same.Changes.Empty() || !same.Lock.Created.Equal(first.Created) {
+		t.Errorf("nothing changed: got %+v, created %v", same.Changes, same.Lock.Created)
+	}
+	w.Put(cfssl, []byte("cfssl of another day"))
+	moved := w.relock(t, first)
+	if !slices.Equal(moved.Changes.Changed, []string{"files/cfssl_linux-amd64"}) || !moved.Lock.Created.Equal(lockTime().Add(time.Hour)) {
+		t.Errorf("a file changed: got %+v, created %v", moved.Changes, moved.Lock.Created)
+	}
+	if !slices.ContainsFunc(moved.Warnings, func(s string) bool { return strings.Contains(s, "changed upstream since the last lock") }) {
+		t.Errorf("got warnings %q, want one that the file changed", moved.Warnings)
+	}
+	if slices.ContainsFunc(same.Warnings, func(s string) bool { return strings.Contains(s, "changed upstream") }) {
+		t.Errorf("got warnings %q of a file that did not change", same.Warnings)
+	}
+}
+
+func TestLockRefusesTwoAtOnePath(t *testing.T) {
+	w := newWorld(t, strings.Replace(rpmManifest, "path: cfssl_linux-amd64", "path: Docker-CE-19.03.15-3.el7.x86_64.rpm", 1))
+	_, err := w.lock(t, w.fetcher(t))
+	var bad *manifest.Error
+	if !errors.As(err, &bad) || !strings.Contains(err.Error(), "two artifacts at") {
+		t.Errorf("got %v, want a manifest error", err)
+	}
+}
+
+func TestFetchRefusesStaleLock(t *testing.T) {
+	w := newWorld(t, basicManifest)
+	lock := w.mustLock(t)
+	w.manifest = strings.Replace(basicManifest, "version: 1.0.0", "version: 1.0.1", 1)
+	_, err := assemble.Fetch(t.Context(), w.options(t, lock, "demo.tar"))
+	var stale *assemble.StaleLockError
+	if !errors.As(err, &stale) {
+		t.Errorf("got %v, want a StaleLockError", err)
+	}
+	w.empty(t)
+}
+
+// A lock, a cache and a key file are files that anybody can change.
+func TestFetchBelievesNobody(t *testing.T) {
+	row := func(t *testing.T, l *manifest.Lock, path string) *manifest.Row {
+		t.Helper()
+		for i := range l.Rows {
+			if l.Rows[i].Path == path {
+				return &l.Rows[i]
+			}
+		}
+		t.Fatalf("no row %q", path)
+		return nil
+	}
+	const zip = "files/consul_1.6.1_linux_amd64.zip"
+	const wget = "rpms/Packages/wget-1.14-1.noarch.rpm"
+	for _, c := range []struct {
+		name  string
+		spoil func(t *testing.T, w *world, l *manifest.Lock)
+		want  func(error) bool
+	}{
+		{"the file behind a row is another one", func(t *testing.T, w *world, l *manifest.Lock) {
+			must(t, os.RemoveAll(w.cache))
+			w.Put(cfssl, []byte("CFSSL"))
+		}, is[*fetch.MismatchError]},
+		{"a row's digest is not the signed one", func(t *testing.T, w *world, l *manifest.Lock) {
+			r, other := row(t, l, zip), row(t, l, "files/cfssl_linux-amd64")
+			r.SHA256, r.Size, r.URL = other.SHA256, other.Size, other.URL
+		}, is[*bundle.MismatchError]},
+		{"a row's signer is another", func(t *testing.T, w *world, l *manifest.Lock) {
+			row(t, l, zip).Verified = "hashicorp-pgp 34365D9472D7468F"
+		}, is[*bundle.MismatchError]},
+		{"the signature is of other sums", func(t *testing.T, w *world, l *manifest.Lock) {
+			const dir = "evidence/hashicorp/consul/1.6.1/consul_1.6.1_SHA256SUMS.sig"
+			const other = "evidence/providers/registry.terraform.io/hashicorp/null/2.1.2/terraform-provider-null_2.1.2_SHA256SUMS.sig"
+			r, o := row(t, l, dir), row(t, l, other)
+			r.SHA256, r.Size, r.URL = o.SHA256, o.Size, o.URL
+		}, is[*source.SignatureError]},
+		{"a pinned file's digest is another", func(t *testing.T, w *world, l *manifest.Lock) {
+			r, o := row(t, l, "files/cfssl_linux-amd64"), row(t, l, zip)
+			r.SHA256, r.Size, r.URL = o.SHA256, o.Size, o.URL
+		}, is[*bundle.MismatchError]},
+		{"a pinned file is said to be of first use", func(t *testing.T, w *world, l *manifest.Lock) {
+			row(t, l, "files/cfssl_linux-amd64").Verified = "first-use"
+		}, is[*bundle.MismatchError]},
+		{"a package is said to be of first use", func(t *testing.T, w *world, l *manifest.Lock) {
+			row(t, l, wget).Verified = "first-use"
+		}, is[*bundle.MismatchError]},
+		{"a package is another one", func(t *testing.T, w *world, l *manifest.Lock) {
+			r, o := row(t, l, wget), row(t, l, "rpms/Packages/containerd.io-1.4.13-1.x86_64.rpm")
+			r.SHA256, r.Size, r.URL = o.SHA256, o.Size, o.URL
+		}, is[*rpm.MismatchError]},
+		{"a file that the manifest does not ask for", func(t *testing.T, w *world, l *manifest.Lock) {
+			r := *row(t, l, "files/cfssl_linux-amd64")
+			r.Path = "files/backdoor"
+			l.Rows = append(l.Rows, r)
+		}, says("the manifest does not ask for it")},
+		{"a release that the manifest does not ask for", func(t *testing.T, w *world, l *manifest.Lock) {
+			r := *row(t, l, zip)
+			r.Path = "files/consul_1.6.2_linux_amd64.zip"
+			l.Rows = append(l.Rows, r)
+		}, says("the manifest does not ask for it")},
+		{"a row is gone", func(t *testing.T, w *world, l *manifest.Lock) {
+			l.Rows = slices.DeleteFunc(l.Rows, func(r manifest.Row) bool { return r.Path == zip })
+		}, says("the lock has no row for")},
+		{"a cached file was altered", func(t *testing.T, w *world, l *manifest.Lock) {
+			sum := row(t, l, zip).SHA256
+			path := filepath.Join(w.cache, "sha256", sum[:2], sum)
+			must(t, os.Chmod(path, 0o644))
+			must(t, os.WriteFile(path, []byte("evil"), 0o644))
+			w.Remove(consul + "_linux_amd64.zip")
+		}, says("404")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, rpmManifest)
+			lock := w.mustLock(t)
+			c.spoil(t, w, lock)
+			_, err := assemble.Fetch(t.Context(), w.options(t, lock, "demo.tar"))
+			if err == nil || !c.want(err) {
+				t.Errorf("got %v", err)
+			}
+			w.empty(t)
+		})
+	}
+}
+
+// The key is part of the inputs: another one makes the lock stale, and then signs nothing that is there.
+func TestLockRefusesOtherKeys(t *testing.T) {
+	w := newWorld(t, rpmManifest)
+	lock := w.mustLock(t)
+	repo, err := buildRepo()
+	must(t, err)
+	w.write(t, "keys/rpm.asc", repo.stranger)
+	_, err = assemble.Fetch(t.Context(), w.options(t, lock, "demo.tar"))
+	if !is[*assemble.StaleLockError](err) {
+		t.Errorf("fetch: got %v, want a StaleLockError", err)
+	}
+	_, err = w.lock(t, w.fetcher(t))
+	if !errors.Is(err, rpm.ErrUnknownKey) || !is[*source.SignatureError](err) || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("lock: got %v, want ErrUnknownKey of each of three packages", err)
+	}
+	w.empty(t)
+}
+
+func is[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+func says(text string) func(error) bool {
+	return func(err error) bool { return strings.Contains(err.Error(), text) }
+}
