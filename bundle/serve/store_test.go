@@ -1,0 +1,467 @@
+package serve_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	ufsdk "github.com/ufilesdk-dev/ufile-gosdk"
+
+	"github.com/offbake/offbake/bundle/serve"
+	"github.com/offbake/offbake/bundle/ufile"
+)
+
+var testKey = serve.Key{Public: "TOKEN_test", Private: "secret-of-tests"}
+
+// service is a store on loopback.
+type service struct {
+	*httptest.Server
+	dir string
+	key serve.Key
+}
+
+// start serves a store with the test key, strictly, in a new folder unless o names one.
+func start(t testing.TB, o serve.StoreOptions) *service {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = filepath.Join(t.TempDir(), "store")
+	}
+	if o.Keys == nil {
+		o.Keys = []serve.Key{{Public: "other", Private: "other-secret"}, testKey}
+	}
+	o.Bucket, o.Strict = "bkt", true
+	return startExactly(t, o)
+}
+
+func startExactly(t testing.TB, o serve.StoreOptions) *service {
+	t.Helper()
+	s, err := serve.Store(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(s)
+	t.Cleanup(func() {
+		srv.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &service{srv, o.Dir, testKey}
+}
+
+// sdk makes one request object of the real SDK.
+func (s *service) sdk(t testing.TB) *ufsdk.UFileRequest {
+	t.Helper()
+	req, err := ufsdk.NewFileRequest(&ufsdk.Config{
+		PublicKey: s.key.Public, PrivateKey: s.key.Private, BucketName: "bkt", Endpoint: s.URL, VerifyUploadMD5: true,
+	}, s.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// request is one raw request; target is sent as it is, and signed for key unless unsigned.
+type request struct {
+	method, target, key string
+	body                []byte
+	header              http.Header
+	unsigned            bool
+}
+
+func (s *service) do(t testing.TB, q request) *answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), q.method, s.URL, bytes.NewReader(q.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, query, _ := strings.Cut(q.target, "?")
+	req.URL.Opaque, req.URL.RawQuery = "//"+req.URL.Host+path, query
+	for name, values := range q.header {
+		req.Header[name] = values
+	}
+	if !q.unsigned {
+		req.Header.Set("Authorization", s.key.Authorization(ufile.Request{Method: q.method, Bucket: "bkt", Key: q.key, Header: req.Header}))
+	}
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s %s: reading the answer: %v", q.method, q.target, err)
+	}
+	return &answer{resp, body}
+}
+
+type answer struct {
+	*http.Response
+	body []byte
+}
+
+// want checks the status and, when it is not 0, the RetCode.
+func (a *answer) want(t testing.TB, status int, code ufile.RetCode) {
+	t.Helper()
+	where := a.Request.Method + " " + a.Request.URL.RequestURI()
+	if a.StatusCode != status {
+		t.Errorf("%s: got status %d %.200s, want %d", where, a.StatusCode, a.body, status)
+	}
+	if code != 0 {
+		if e := ufile.ParseError(status, a.body); e.RetCode != code {
+			t.Errorf("%s: got RetCode %d (%.200s), want %d", where, e.RetCode, a.body, code)
+		}
+	}
+	if a.Header.Get(ufile.SessionHeader) == "" {
+		t.Errorf("%s: no session", where)
+	}
+	if len(a.TransferEncoding) > 0 || a.Header.Get("Content-Encoding") != "" {
+		t.Errorf("%s: got transfer encoding %q, content encoding %q", where, a.TransferEncoding, a.Header.Get("Content-Encoding"))
+	}
+}
+
+func (s *service) put(t testing.TB, key string, body []byte) {
+	t.Helper()
+	s.do(t, request{method: "PUT", target: "/" + key, key: key, body: body}).want(t, 200, 0)
+}
+
+func (s *service) get(t testing.TB, key string) []byte {
+	t.Helper()
+	a := s.do(t, request{method: "GET", target: "/" + key, key: key})
+	a.want(t, 200, 0)
+	return a.body
+}
+
+func (s *service) wantAbsent(t testing.TB, key string) {
+	t.Helper()
+	s.do(t, request{method: "GET", target: "/" + key, key: key}).want(t, 404, ufile.FileNotExist)
+}
+
+// keys lists all objects, page by page.
+func (s *service) keys(t testing.TB, page int) []string {
+	t.Helper()
+	keys := []string{}
+	for marker := ""; ; {
+		list, err := s.sdk(t).ListObjects("", marker, "", page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range list.Contents {
+			keys = append(keys, c.Key)
+		}
+		if !list.IsTruncated {
+			return keys
+		}
+		marker = list.NextMarker
+	}
+}
+
+// files lists the names of all files in the store's folder, for what must not be there.
+func (s *service) files(t testing.TB, sub string) []string {
+	t.Helper()
+	names := []string{}
+	err := filepath.WalkDir(filepath.Join(s.dir, sub), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && !d.IsDir() {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func (s *service) initiate(t testing.TB, key string) (id string) {
+	t.Helper()
+	a := s.do(t, request{method: "POST", target: "/" + key + "?uploads", key: key})
+	a.want(t, 200, 0)
+	var state struct {
+		UploadID, Bucket, Key string
+		BlkSize               int
+	}
+	if err := json.Unmarshal(a.body, &state); err != nil {
+		t.Fatal(err)
+	}
+	if state.BlkSize != ufile.BlockSize || state.UploadID == "" || state.Bucket != "bkt" || state.Key != key {
+		t.Errorf("got %+v", state)
+	}
+	return state.UploadID
+}
+
+func (s *service) part(t testing.TB, key, id string, n int, body []byte) *answer {
+	t.Helper()
+	return s.do(t, request{method: "PUT", target: fmt.Sprintf("/%s?partNumber=%d&uploadId=%s", key, n, id), key: key, body: body})
+}
+
+func (s *service) finish(t testing.TB, key, id string, etags ...string) *answer {
+	t.Helper()
+	return s.do(t, request{method: "POST", target: "/" + key + "?uploadId=" + id, key: key, body: []byte(strings.Join(etags, ","))})
+}
+
+func block(b byte) []byte { return bytes.Repeat([]byte{b}, ufile.BlockSize) }
+
+func TestOpenRefuses(t *testing.T) {
+	foreign := t.TempDir()
+	if err := os.WriteFile(filepath.Join(foreign, "letter.txt"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	later := t.TempDir()
+	if err := os.WriteFile(filepath.Join(later, "format"), []byte("offbake store 2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	busy := start(t, serve.StoreOptions{})
+	for fault, o := range map[string]serve.StoreOptions{
+		"foreign folder": {Dir: foreign}, "later format": {Dir: later}, "folder in use": {Dir: busy.dir},
+		"a file": {Dir: filepath.Join(foreign, "letter.txt")}, "bucket name": {Dir: t.TempDir(), Bucket: "a/b"},
+		"incomplete key": {Dir: t.TempDir(), Keys: []serve.Key{{Public: "p"}}}, "colon in key": {Dir: t.TempDir(), Keys: []serve.Key{{Public: "p:q", Private: "s"}}},
+	} {
+		if s, err := serve.Store(o); err == nil {
+			s.Close()
+			t.Errorf("%s: opened", fault)
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: more than one line: %v", fault, err)
+		}
+	}
+	if names, err := filepath.Glob(filepath.Join(foreign, "*")); err != nil || len(names) != 1 {
+		t.Errorf("the foreign folder now has %q, %v", names, err)
+	}
+}
+
+func TestObject(t *testing.T) {
+	s := start(t, serve.StoreOptions{})
+	a := s.do(t, request{method: "PUT", target: "/dir/hello.txt", key: "dir/hello.txt", body: []byte("hello world\n"), header: http.Header{
+		"Content-Type": {"text/plain"}, "X-Ufile-Meta-Sha256": {"abc"}, "X-Ufile-Meta-Made-By": {"é"}, "X-Other": {"x"}}})
+	a.want(t, 200, 0)
+	const etag = `"AQAAACJZY2Oz3kCwb5gfuF2CMS6MDtUR"`
+	if a.Header.Get("ETag") != etag || len(a.body) != 0 {
+		t.Errorf("PUT: got ETag %s and %q", a.Header.Get("ETag"), a.body)
+	}
+	for _, method := range []string{"GET", "HEAD"} {
+		a := s.do(t, request{method: method, target: "/dir/hello.txt", key: "dir/hello.txt", header: http.Header{"Accept-Encoding": {"gzip"}}})
+		a.want(t, 200, 0)
+		got := []string{a.Header.Get("ETag"), a.Header.Get("Content-Type"), a.Header.Get("Content-Length"), a.Header.Get("X-Ufile-Meta-Sha256"),
+			a.Header.Get("X-Ufile-Meta-Made-By"), a.Header.Get("X-Other"), a.Header.Get("X-Ufile-Storage-Class"), string(a.body)}
+		want := []string{etag, "text/plain", "12", "abc", "é", "", "STANDARD", "hello world\n"}
+		if method == "HEAD" {
+			want[len(want)-1] = ""
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: got %q, want %q", method, got, want)
+		}
+		if a.Header.Get("Last-Modified") == "" {
+			t.Errorf("%s: no Last-Modified", method)
+		}
+	}
+	a = s.do(t, request{method: "DELETE", target: "/dir/hello.txt", key: "dir/hello.txt"})
+	a.want(t, 204, 0)
+	s.wantAbsent(t, "dir/hello.txt")
+	s.do(t, request{method: "HEAD", target: "/dir/hello.txt", key: "dir/hello.txt"}).want(t, 404, 0)
+	s.do(t, request{method: "DELETE", target: "/dir/hello.txt", key: "dir/hello.txt"}).want(t, 404, ufile.FileNotExist)
+	if got := s.files(t, "objects"); len(got) != 0 {
+		t.Errorf("the folder still has %q", got)
+	}
+}
+
+func TestConditions(t *testing.T) {
+	s := start(t, serve.StoreOptions{})
+	s.put(t, "k", []byte("0123456789"))
+	first := s.do(t, request{method: "HEAD", target: "/k", key: "k"})
+	for _, c := range []struct {
+		header, value string
+		status        int
+		body, crange  string
+	}{
+		{"Range", "bytes=2-4", 206, "234", "bytes 2-4/10"},
+		{"Range", "bytes=7-", 206, "789", "bytes 7-9/10"},
+		{"Range", "bytes=-1", 206, "9", "bytes 9-9/10"},
+		{"Range", "bytes=0-99", 206, "0123456789", "bytes 0-9/10"},
+		{"Range", "bytes=10-", 416, "", "bytes */10"},
+		{"If-Modified-Since", first.Header.Get("Last-Modified"), 304, "", ""},
+		{"If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT", 200, "0123456789", ""},
+		{"If-None-Match", first.Header.Get("ETag"), 304, "", ""},
+	} {
+		a := s.do(t, request{method: "GET", target: "/k", key: "k", header: http.Header{c.header: {c.value}}})
+		a.want(t, c.status, 0)
+		if c.status != 416 && string(a.body) != c.body || a.Header.Get("Content-Range") != c.crange {
+			t.Errorf("%s %s: got %q, %q", c.header, c.value, a.body, a.Header.Get("Content-Range"))
+		}
+	}
+	a := s.do(t, request{method: "GET", target: "/k?ufileattname=a%20b.txt", key: "k"})
+	a.want(t, 200, 0)
+	if got := a.Header.Get("Content-Disposition"); got != `attachment; filename="a b.txt"` {
+		t.Errorf("got Content-Disposition %s", got)
+	}
+}
+
+// What HTTP libraries like to clean: each key is itself or refused, never another one.
+func TestKeys(t *testing.T) {
+	s := start(t, serve.StoreOptions{})
+	s.put(t, "b", []byte("at b"))
+	s.put(t, "a/b", []byte("at a/b"))
+	for fault, q := range map[string]request{
+		"parent":            {target: "/a/../b", key: "a/../b"},
+		"escaped parent":    {target: "/a/%2e%2e/b", key: "a/../b"},
+		"escaped slash":     {target: "/a/..%2fb", key: "a/../b"},
+		"dot":               {target: "/./b", key: "./b"},
+		"two leading":       {target: "//b", key: "/b"},
+		"NUL":               {target: "/b%00", key: "b\x00"},
+		"newline":           {target: "/b%0a", key: "b\n"},
+		"not UTF-8":         {target: "/b%ff", key: "b\xff"},
+		"too long":          {target: "/" + strings.Repeat("k", 1025), key: strings.Repeat("k", 1025)},
+		"above the folder":  {target: "/../../../../etc/passwd", key: "../../../../etc/passwd"},
+		"backslash parents": {target: "/..%5c../b/..", key: `..\../b/..`},
+	} {
+		for _, method := range []string{"PUT", "GET", "HEAD", "DELETE"} {
+			q.method = method
+			if method == "PUT" {
+				q.body = []byte("evil")
+			}
+			if a := s.do(t, q); a.StatusCode != 400 {
+				t.Errorf("%s: %s: got status %d, want 400", fault, method, a.StatusCode)
+			}
+		}
+	}
+	own := []string{"a//b", "a/", "a+b", "a b", "%41", "ä", "..b", strings.Repeat("k/", 512), strings.Repeat("ü", 512), "uploadhit", "objects/x", "=x", "+x"}
+	for _, key := range own {
+		if err := s.sdk(t).PutFileWithData(key, "text/plain", []byte(key)); err != nil {
+			t.Errorf("%q: %v", key, err)
+		}
+	}
+	for _, key := range own {
+		var b bytes.Buffer
+		if err := s.sdk(t).DownloadFile(&b, key); err != nil || b.String() != key {
+			t.Errorf("%q: got %q, %v", key, b.String(), err)
+		}
+	}
+	if got := s.get(t, "b"); string(got) != "at b" {
+		t.Errorf("b: got %q", got)
+	}
+	if got := s.get(t, "a/b"); string(got) != "at a/b" {
+		t.Errorf("a/b: got %q", got)
+	}
+	if got, want := len(s.keys(t, 1000)), len(own)+2; got != want {
+		t.Errorf("got %d objects, want %d", got, want)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	s := start(t, serve.StoreOptions{})
+	put := func(header http.Header) *answer {
+		return s.do(t, request{method: "PUT", target: "/k", key: "k", body: []byte("hello world\n"), header: header})
+	}
+	for fault, header := range map[string]http.Header{
+		"metadata size":      {"X-Ufile-Meta-A": {strings.Repeat("x", 5000)}, "X-Ufile-Meta-B": {strings.Repeat("x", 5000)}},
+		"metadata name":      {"X-Ufile-Meta-A_b": {"x"}},
+		"metadata no name":   {"X-Ufile-Meta-": {"x"}},
+		"metadata not UTF-8": {"X-Ufile-Meta-A": {"\xff"}},
+		"MD5 of other bytes": {"Content-Md5": {"6f5902ac237024bdd0c176cb93063dc5"}},
+		"MD5 nonsense":       {"Content-Md5": {"x"}},
+		"MD5 too short":      {"Content-Md5": {"6f59"}},
+	} {
+		a := put(header)
+		a.want(t, 400, 0)
+		if t.Failed() {
+			t.Logf("the fault was %s", fault)
+		}
+	}
+	s.wantAbsent(t, "k")
+	if got := s.files(t, "tmp"); len(got) != 0 {
+		t.Errorf("temporary files are left: %q", got)
+	}
+	put(http.Header{"X-Ufile-Meta-A": {strings.Repeat(`"`, 8191)}}).want(t, 200, 0) // escaping doubles it on disk
+	if got := s.do(t, request{method: "HEAD", target: "/k", key: "k"}).Header.Get("X-Ufile-Meta-A"); got != strings.Repeat(`"`, 8191) {
+		t.Errorf("got %d bytes of metadata", len(got))
+	}
+	put(http.Header{"Content-Md5": {"6f5902ac237024bdd0c176cb93063dc4"}}).want(t, 200, 0) // hex, as the SDK
+	put(http.Header{"Content-Md5": {"b1kCrCNwJL3QwXbLkwY9xA=="}}).want(t, 200, 0)         // base64, as RFC 1864
+}
+
+// What this store does not know yet is refused, and changes nothing: ignoring the query would store an empty object.
+func TestUnknownRequests(t *testing.T) {
+	s := start(t, serve.StoreOptions{})
+	s.put(t, "k", []byte("kept"))
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for call, err := range map[string]error{
+		"Restore":              s.sdk(t).Restore("k"),
+		"ClassSwitch":          s.sdk(t).ClassSwitch("k", "IA"),
+		"PutObjectTagging":     s.sdk(t).PutObjectTagging("k", &ufsdk.TagSet{}),
+		"PutObjectAcl":         s.sdk(t).PutObjectAcl("k", "public-read"),
+		"DeleteObjectTagging":  s.sdk(t).DeleteObjectTagging("k"),
+		"Copy":                 s.sdk(t).Copy("k", "bkt", "other"),
+		"PutFileWithPolicy":    s.sdk(t).PutFileWithPolicy(path, "k", "text/plain", "{}"),
+		"PutFileWithIopString": s.sdk(t).PutFileWithIopString(path, "k", "text/plain", "iopcmd=thumbnail"),
+		"Rename":               statusError(s.do(t, request{method: "PUT", target: "/k?force=true&newFileName=z", key: "k"})),
+		"UploadHit":            statusError(s.do(t, request{method: "POST", target: "/uploadhit?FileName=k&FileSize=1&Hash=x", key: "k"})),
+		"DELETE of uploads":    statusError(s.do(t, request{method: "DELETE", target: "/k?uploads=x", key: "k"})),
+		"POST of an object":    statusError(s.do(t, request{method: "POST", target: "/k", key: "k", body: []byte("x")})),
+		"PATCH":                statusError(s.do(t, request{method: "PATCH", target: "/k", key: "k", body: []byte("x")})),
+		"GET of the bucket":    statusError(s.do(t, request{method: "GET", target: "/"})),
+		"DELETE of the bucket": statusError(s.do(t, request{method: "DELETE", target: "/"})),
+		"PUT of the bucket":    statusError(s.do(t, request{method: "PUT", target: "/", body: []byte("x")})),
+		"part of no object":    statusError(s.do(t, request{method: "PUT", target: "/?partNumber=0&uploadId=x", body: []byte("x")})),
+	} {
+		if err == nil {
+			t.Errorf("%s: done", call)
+		}
+	}
+	if got := s.get(t, "k"); string(got) != "kept" {
+		t.Errorf("the object is now %q", got)
+	}
+	if got := s.keys(t, 10); len(got) != 1 {
+		t.Errorf("the store has %q", got)
+	}
+}
+
+func statusError(a *answer) error {
+	if a.StatusCode >= 300 {
+		return fmt.Errorf("status %d", a.StatusCode)
+	}
+	return nil
+}
+
+// A damaged file is never sent as if it were the object.
+func TestDamagedObject(t *testing.T) {
+	for fault, damage := range map[string]func([]byte) []byte{
+		"empty":           func([]byte) []byte { return nil },
+		"cut":             func(b []byte) []byte { return b[:len(b)-1] },
+		"cut at the head": func(b []byte) []byte { return b[1:] },
+		"no trailer":      func(b []byte) []byte { return b[:5] },
+		"other length":    func(b []byte) []byte { return bytes.Replace(b, []byte(`"size":5`), []byte(`"size":4`), 1) },
+		"other key":       func(b []byte) []byte { return bytes.Replace(b, []byte(`"key":"k"`), []byte(`"key":"x"`), 1) },
+		"not JSON":        func(b []byte) []byte { return bytes.Replace(b, []byte(`{`), []byte(`[`), 1) },
+	} {
+		s := start(t, serve.StoreOptions{})
+		s.put(t, "k", []byte("whole"))
+		files := s.files(t, "objects")
+		b, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(files[0], damage(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if a := s.do(t, request{method: "GET", target: "/k", key: "k"}); a.StatusCode != 500 || strings.Contains(string(a.body), s.dir) {
+			t.Errorf("%s: got status %d, %q", fault, a.StatusCode, a.body)
+		}
+		s.put(t, "k", []byte("again"))
+		if got := s.get(t, "k"); string(got) != "again" {
+			t.Errorf("%s: after a new PUT: got %q", fault, got)
+		}
+	}
+}
