@@ -30,8 +30,8 @@ func (e *MismatchError) Error() string {
 	return fmt.Sprintf("%s of %q: got %s, want %s", e.Field, e.Name, e.Got, e.Want)
 }
 
-// hasher is a fresh hash for the digest's type. MD5 is not among them: it vouches for nothing.
-func (d Digest) hasher() (hash.Hash, error) {
+// NewHash is a fresh hash for the digest's type. MD5 is not among them: it vouches for nothing.
+func (d Digest) NewHash() (hash.Hash, error) {
 	switch d.Type {
 	case "sha", "sha1":
 		return sha1.New(), nil
@@ -72,7 +72,7 @@ func newCheckedReader(r io.Reader, want expectation) (*checkedReader, error) {
 		return nil, fmt.Errorf("reading %q: got %d bytes announced, want at most %d: %w", want.name, want.size, want.max, errTooLarge)
 	}
 	if want.digest.Type != "" {
-		sum, err := want.digest.hasher()
+		sum, err := want.digest.NewHash()
 		if err != nil {
 			return nil, fmt.Errorf("reading %q: %w", want.name, err)
 		}

@@ -100,7 +100,7 @@ func checkHref(href string) error {
 
 func parseDigest(kind, text string) (Digest, error) {
 	d := Digest{Type: kind, Hex: strings.ToLower(text)}
-	sum, err := d.hasher()
+	sum, err := d.NewHash()
 	if err != nil {
 		return Digest{}, err
 	}

@@ -233,7 +233,7 @@ func hashByNumber(numbers []int64) hash.Hash {
 		return nil
 	}
 	kinds := map[int64]string{8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
-	sum, err := Digest{Type: kinds[numbers[0]]}.hasher()
+	sum, err := Digest{Type: kinds[numbers[0]]}.NewHash()
 	if err != nil {
 		return nil
 	}
