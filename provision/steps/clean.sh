@@ -25,7 +25,9 @@ if command -v yum >/dev/null; then
 elif command -v dnf >/dev/null; then
 	dnf -q clean all >/dev/null 2>&1 || :
 fi
-rm -rf /var/cache/yum/* /var/cache/dnf/* /var/cache/libdnf5/*
+for cache in /var/cache/yum /var/cache/dnf /var/cache/libdnf5; do
+	[ ! -d "$cache" ] || find "$cache" -mindepth 1 -delete
+done
 
 # A file that a script wrote under the name of one that was off is what the image is to have.
 rm -f /etc/yum.repos.d/offbake.repo
