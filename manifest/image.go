@@ -35,6 +35,14 @@ func (d *decoder) store(n *node) Store {
 	return Store{URL: d.text(n.lookup("url"), storeURL), Endpoint: d.text(n.lookup("endpoint"), endpoint)}
 }
 
+// Upgrade expands the names of packages that bake may upgrade, and nothing else of the inputs: where they were fetched
+// from is of no concern to a bake.
+func (m *Manifest) Upgrade(v *Vars) ([]string, error) {
+	d := decoder{file: m.File, value: v.lookup("")}
+	names := d.texts(m.root.lookup("artifacts").lookup("rpms").lookup("upgrade"), rpmSpec)
+	return names, d.err()
+}
+
 // Image expands one image with the variables that it sees: the cloud's keys, its own over them, and the base image's id
 // from the variable image_id where that is not empty.
 func (m *Manifest) Image(name string, v *Vars) (Image, error) {

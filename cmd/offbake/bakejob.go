@@ -55,7 +55,7 @@ func (a *app) openAnywhere(ctx context.Context, name string, o bakeOptions) (*bu
 }
 
 func (j *bakeJob) prepare(o bakeOptions) error {
-	inputs, images, err := j.expand(o.images)
+	upgrade, images, err := j.expand(o.images)
 	if err != nil {
 		return err
 	}
@@ -76,15 +76,15 @@ func (j *bakeJob) prepare(o bakeOptions) error {
 		transfer = provision.BySSH
 	}
 	j.request = provision.Request{
-		Bundle: j.bundle, Images: images, Cloud: cloud, Files: local.Files{Source: j.bundle.Open}, Upgrade: inputs.Artifacts.RPMs.Upgrade,
+		Bundle: j.bundle, Images: images, Cloud: cloud, Files: local.Files{Source: j.bundle.Open}, Upgrade: upgrade,
 		Offline: o.offline, Transfer: transfer, KeepOnError: o.onError == "keep", Rebuild: o.rebuild, Parallel: o.parallel,
 		Journal: filepath.Join(state, "journal"), Progress: j.app.progress(), Verbose: j.app.verbose,
 	}
 	return nil
 }
 
-// expand reads the bundle's own manifest with the variables of the bundle, of the files and of the flags.
-func (j *bakeJob) expand(only []string) (*manifest.Inputs, []manifest.Image, error) {
+// expand reads what bake needs of the bundle's own manifest, with the variables of the bundle, of the files and of the flags.
+func (j *bakeJob) expand(only []string) (upgrade []string, images []manifest.Image, err error) {
 	m, err := j.app.manifestOf(j.bundle)
 	if err != nil {
 		return nil, nil, err
@@ -93,11 +93,9 @@ func (j *bakeJob) expand(only []string) (*manifest.Inputs, []manifest.Image, err
 	if err != nil {
 		return nil, nil, err
 	}
-	inputs, err := m.Inputs(vars)
-	if err != nil {
+	if upgrade, err = m.Upgrade(vars); err != nil {
 		return nil, nil, err
 	}
-	var images []manifest.Image
 	for _, name := range m.ImageNames() {
 		if len(only) > 0 && !slices.Contains(only, name) {
 			continue
@@ -113,7 +111,7 @@ func (j *bakeJob) expand(only []string) (*manifest.Inputs, []manifest.Image, err
 			return nil, nil, usagef("--image %q is not in the manifest, which has %s", name, strings.Join(m.ImageNames(), ", "))
 		}
 	}
-	return inputs, images, nil
+	return upgrade, images, nil
 }
 
 // plan prints what would be done.

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/offbake/offbake/bundle/assemble"
-	"github.com/offbake/offbake/internal/atomicfile"
 	"github.com/offbake/offbake/manifest"
 )
 
@@ -78,12 +77,8 @@ func (j *fetchJob) lock(ctx context.Context) (*assemble.LockResult, error) {
 		return nil, err
 	}
 	j.app.warn(res.Warnings)
-	text, err := res.Lock.Marshal()
-	if err == nil {
-		err = atomicfile.WriteFile(j.lockPath, text, 0o644)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("writing %q: %w", j.lockPath, err), res.Held.Close())
+	if err := res.Lock.Write(j.lockPath); err != nil {
+		return nil, errors.Join(err, res.Held.Close())
 	}
 	return res, nil
 }
