@@ -84,7 +84,7 @@ func TestFaults(t *testing.T) {
 					if !sized {
 						r.Size = -1
 					}
-					b, err := fetcher(t, dir).Fetch(t.Context(), r)
+					b, err := impatient(t, dir, patience(fault)).Fetch(t.Context(), r)
 					want := c.once
 					if times == 0 {
 						want = c.always
@@ -161,7 +161,7 @@ func TestMirrors(t *testing.T) {
 			second.Fail(c.second...)
 			dir := t.TempDir()
 			r := fetch.Request{Name: "f", URLs: []string{url, second.URL + "/g"}, SHA256: digest(data), Size: size}
-			b, err := fetcher(t, dir).Fetch(t.Context(), r)
+			b, err := impatient(t, dir, patience(c.first...)).Fetch(t.Context(), r)
 			if got := kind(err); got != c.want {
 				t.Fatalf("got %s (%v), want %s", got, err, c.want)
 			}
@@ -203,7 +203,7 @@ func TestFailover(t *testing.T) {
 			if learn {
 				r.SHA256, r.Size = "", -1
 			}
-			b, err := fetcher(t, dir).Fetch(t.Context(), r)
+			b, err := impatient(t, dir, patience(faulttest.Fault{Kind: faulttest.Stall})).Fetch(t.Context(), r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -268,7 +268,7 @@ func TestSecretsStayOut(t *testing.T) {
 		srv.Heal()
 		srv.Fail(fault)
 		var out bytes.Buffer
-		f := fetcher(t, t.TempDir())
+		f := impatient(t, t.TempDir(), patience(fault))
 		f.Progress = progress.New(&out, progress.Options{})
 		_, err := f.Fetch(t.Context(), fetch.Request{Name: "f", URLs: []string{url}, SHA256: digest(content(1000)), Size: 1000})
 		if err == nil || !strings.Contains(err.Error(), "/?…") && !strings.Contains(err.Error(), srv.URL+"/f?…") {
@@ -331,7 +331,11 @@ func TestSweep(t *testing.T) {
 		}
 		requests = append(requests, requests[1]) // the same file under another name
 		leavePrefix(t, dir, want[2], 150_000)
-		blobs, err := fetcher(t, dir).All(t.Context(), requests)
+		f := fetcher(t, dir)
+		if fault != nil {
+			f = impatient(t, dir, patience(*fault))
+		}
+		blobs, err := f.All(t.Context(), requests)
 		outcomes[kind(err)]++
 		if err != nil {
 			if fault == nil || blobs != nil || !strings.HasPrefix(err.Error(), `fetching "`) {

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -42,13 +43,26 @@ func openCache(t testing.TB, dir string) *fetch.Cache {
 	return c
 }
 
-// fetcher returns one that fails fast.
+// fetcher returns one that tries three times, quickly, and waits long for a server that is alive.
 func fetcher(t testing.TB, dir string) *fetch.Fetcher {
 	t.Helper()
-	const stall = 200 * time.Millisecond
+	return impatient(t, dir, time.Minute)
+}
+
+// impatient returns one that gives up a silent server after stall.
+func impatient(t testing.TB, dir string, stall time.Duration) *fetch.Fetcher {
+	t.Helper()
 	client := transport.New(transport.Options{Stall: stall})
 	t.Cleanup(client.CloseIdleConnections)
 	return &fetch.Fetcher{Cache: openCache(t, dir), Client: client, Tries: 3, Backoff: time.Millisecond}
+}
+
+// patience returns what a test waits for a server with these faults: not long where one stalls for ever.
+func patience(faults ...faulttest.Fault) time.Duration {
+	if slices.ContainsFunc(faults, func(f faulttest.Fault) bool { return f.Kind == faulttest.Stall }) {
+		return 150 * time.Millisecond
+	}
+	return time.Minute
 }
 
 // files lists what is in a cache folder: path to content.

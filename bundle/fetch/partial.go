@@ -25,7 +25,7 @@ import (
 // stands beside it in a .json file.
 type partial struct {
 	*os.File
-	origin origin
+	origin origin // the zero value if there is no .json file
 }
 
 // origin says which version of a remote file a partial is a prefix of.
@@ -51,7 +51,9 @@ func (c *Cache) openPartial(ctx context.Context, r Request, wait func()) (*parti
 		ours, err := tryLock(f)
 		if err == nil && ours {
 			p := &partial{File: f}
-			p.readOrigin()
+			if err := p.readOrigin(); err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
 			return p, nil
 		}
 		f.Close()
@@ -81,7 +83,6 @@ func hashText(s string) string {
 
 // reset throws the prefix away.
 func (p *partial) reset() error {
-	p.origin = origin{}
 	// The origin goes first: a prefix must never stand beside the origin of another.
 	if err := p.removeOrigin(); err != nil {
 		return err
@@ -127,12 +128,16 @@ func (o origin) sameVersion(resp *http.Response) bool {
 
 func (p *partial) originPath() string { return p.Name() + ".json" }
 
-// readOrigin leaves the zero origin if there is none or it was torn.
-func (p *partial) readOrigin() {
+// readOrigin leaves the zero origin if there is none. One that was torn is removed.
+func (p *partial) readOrigin() error {
 	data, err := os.ReadFile(p.originPath())
-	if err != nil || json.Unmarshal(data, &p.origin) != nil {
-		p.origin = origin{}
+	if err != nil {
+		return ignoreMissing(err)
 	}
+	if json.Unmarshal(data, &p.origin) != nil {
+		return os.Remove(p.originPath())
+	}
+	return nil
 }
 
 func (p *partial) writeOrigin(o origin) error {
@@ -145,6 +150,10 @@ func (p *partial) writeOrigin(o origin) error {
 }
 
 func (p *partial) removeOrigin() error {
+	if p.origin == (origin{}) {
+		return nil
+	}
+	p.origin = origin{}
 	return ignoreMissing(os.Remove(p.originPath()))
 }
 
