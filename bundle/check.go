@@ -92,35 +92,39 @@ func checkPaths(files []File) error {
 	folders := map[string]string{} // by folded path, as spelled
 	seen := map[string]string{}    // files, likewise
 	for i, f := range files {
-		if err := checkPath(f.Path); err != nil {
+		folded := fold.String(f.Path)
+		if err := checkPath(f.Path, folded); err != nil {
 			return err
 		}
 		if i > 0 && files[i-1].Path >= f.Path {
 			return formatErrorf(f.Path, "in the index after %.200q, want paths sorted and each once", files[i-1].Path)
 		}
-		folded := fold.String(f.Path)
 		if other, ok := seen[folded]; ok {
 			return formatErrorf(f.Path, "differs from %.200q by case only", other)
 		}
 		seen[folded] = f.Path
 		for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
 			folded := fold.String(dir)
-			if other, ok := folders[folded]; ok && other != dir {
+			other, ok := folders[folded]
+			if ok && other != dir {
 				return formatErrorf(f.Path, "folder %.200q differs from %.200q by case only", dir, other)
+			}
+			if ok {
+				break // and so are those above it
 			}
 			folders[folded] = dir
 		}
 	}
-	for folded, p := range seen {
-		if _, ok := folders[folded]; ok {
-			return formatErrorf(p, "is a file and, case aside, a folder too")
+	for _, f := range files {
+		if dir, ok := folders[fold.String(f.Path)]; ok {
+			return formatErrorf(f.Path, "is a file, and %.200q a folder", dir)
 		}
 	}
 	return nil
 }
 
 // checkPath checks one path of an index: relative, clean, NFC, printable, portable, not a name of the format's own.
-func checkPath(p string) error {
+func checkPath(p, folded string) error {
 	bad := func(what string) error { return formatErrorf(p, "path %s", what) }
 	switch {
 	case p == "" || p == ".":
@@ -139,7 +143,7 @@ func checkPath(p string) error {
 		return bad("is not clean")
 	case p == ".." || strings.HasPrefix(p, "../"):
 		return bad("leaves the bundle")
-	case isReserved(p):
+	case isReserved(folded):
 		return bad("is reserved for the bundle's own files")
 	}
 	for elem := range strings.SplitSeq(p, "/") {
@@ -150,11 +154,10 @@ func checkPath(p string) error {
 	return nil
 }
 
-// isReserved tells whether a path is, case aside, bundle.json, a signature (also of a later form) or SHA256SUMS, or
+// isReserved tells whether a path, case-folded, is bundle.json, a signature (also of a later form) or SHA256SUMS, or
 // is below such a name.
-func isReserved(p string) bool {
-	top, _, _ := strings.Cut(p, "/")
-	top = cases.Fold().String(top)
+func isReserved(folded string) bool {
+	top, _, _ := strings.Cut(folded, "/")
 	return top == IndexFile || strings.HasPrefix(top, signaturePrefix) || top == "sha256sums"
 }
 

@@ -19,7 +19,8 @@ import (
 //
 // Each file appears whole and checked, with its mode, or not at all. A file that is there with the same bytes is
 // left as it is, another is an *ExistsError. Nothing outside dir is written, also if links in it point there. After
-// an error what this call made is gone.
+// an error what this call made is gone; only a process that is killed leaves files behind, one of which may be a
+// .offbake-*.tmp.
 func (b *Bundle) Extract(ctx context.Context, dir string, paths []string) (err error) {
 	if !b.trusted.Load() {
 		return fmt.Errorf("extracting: %w", ErrUnverified)
@@ -28,7 +29,13 @@ func (b *Bundle) Extract(ctx context.Context, dir string, paths []string) (err e
 	if err != nil {
 		return err
 	}
-	made := os.Mkdir(dir, 0o755) == nil // if not, OpenRoot says why
+	if os.Mkdir(dir, 0o755) == nil { // if not, OpenRoot says why
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, os.Remove(dir))
+			}
+		}()
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("extracting to %q: %w", dir, cause(err))
@@ -45,11 +52,7 @@ func (b *Bundle) Extract(ctx context.Context, dir string, paths []string) (err e
 	if err != nil {
 		err = fmt.Errorf("extracting to %q: %w", dir, errors.Join(err, x.undo()))
 	}
-	err = errors.Join(err, root.Close())
-	if err != nil && made {
-		err = errors.Join(err, os.Remove(dir))
-	}
-	return err
+	return errors.Join(err, root.Close())
 }
 
 // choose returns the files that paths stand for, those outside the index included, each once.

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -104,7 +103,17 @@ func TestHostileTar(t *testing.T) {
 	if got := assemble(t, entries(t, data)); !bytes.Equal(got, data) {
 		t.Fatal("the test does not put a tar together as it was: its faults would prove nothing")
 	}
-	for fault, change := range map[string]func([]entry) []entry{
+	for fault, change := range tarFaults() {
+		t.Run(fault, func(t *testing.T) {
+			hostile := assemble(t, change(entries(t, data)))
+			refused(t, writeFile(t, filepath.Join(t.TempDir(), "x.tar"), hostile, 0o644))
+		})
+	}
+}
+
+// tarFaults are changes to the entries of the small bundle.
+func tarFaults() map[string]func([]entry) []entry {
+	return map[string]func([]entry) []entry{
 		"no entries":            func([]entry) []entry { return nil },
 		"index only":            func(all []entry) []entry { return all[:1] },
 		"no index":              func(all []entry) []entry { return all[1:] },
@@ -176,11 +185,6 @@ func TestHostileTar(t *testing.T) {
 			all[1].Size = int64(len(all[1].data))
 			return all
 		},
-	} {
-		t.Run(fault, func(t *testing.T) {
-			hostile := assemble(t, change(entries(t, data)))
-			refused(t, writeFile(t, filepath.Join(t.TempDir(), "x.tar"), hostile, 0o644))
-		})
 	}
 }
 
@@ -266,123 +270,6 @@ func TestFlippedByte(t *testing.T) {
 	}
 	if _, err := verify(t, path); err != nil {
 		t.Errorf("put right again: %v", err)
-	}
-}
-
-// TestHostileIndex signs indexes that break a rule with a trusted key: a signature makes no path safe.
-func TestHostileIndex(t *testing.T) {
-	t.Parallel()
-	o := mustSample(t)
-	good, err := o.Index.Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tarBytes := readFile(t, writeTar(t, o))
-	for fault, change := range indexFaults() {
-		t.Run(fault, func(t *testing.T) {
-			data := change(string(good))
-			if data == string(good) {
-				t.Fatal("the fault changes nothing")
-			}
-			x, err := bundle.ParseIndex([]byte(data))
-			var format *bundle.FormatError
-			if !errors.As(err, &format) || !bundle.Refused(err) {
-				t.Fatalf("got %+v, %v, want a FormatError", x, err)
-			}
-			sig, err := key(t).Sign([]byte(data), bundle.TrustedComment(o.Index))
-			if err != nil {
-				t.Fatal(err)
-			}
-			all := entries(t, tarBytes)
-			all[0].data, all[0].Size = data, int64(len(data))
-			all[1].data, all[1].Size = string(sig), int64(len(sig))
-			refused(t, writeFile(t, filepath.Join(t.TempDir(), "x.tar"), assemble(t, all), 0o644))
-		})
-	}
-}
-
-func indexFaults() map[string]func(string) string {
-	replace := func(from, to string) func(string) string {
-		return func(s string) string { return strings.Replace(s, from, to, 1) }
-	}
-	path := func(to string) func(string) string {
-		quoted, err := json.Marshal(to)
-		if err != nil {
-			panic(err)
-		}
-		return replace(`"manifest.yaml"`, string(quoted))
-	}
-	return map[string]func(string) string{
-		"empty":                  func(string) string { return "" },
-		"null":                   func(string) string { return "null\n" },
-		"no line end":            func(s string) string { return strings.TrimSuffix(s, "\n") },
-		"two line ends":          func(s string) string { return s + "\n" },
-		"two values":             func(s string) string { return s + s },
-		"space":                  replace(`{"schema"`, `{ "schema"`),
-		"HTML escaping":          replace("<1&2>", `\u003c1\u00262\u003e`),
-		"unknown field":          replace(`"platform"`, `"extra":1,"platform"`),
-		"field twice":            replace(`"platform"`, `"name":"test","platform"`),
-		"field in other case":    replace(`"platform"`, `"Platform"`),
-		"field missing":          replace(`"platform":"linux/amd64",`, ""),
-		"files null":             func(s string) string { return s[:strings.Index(s, `"files":`)] + `"files":null}` + "\n" },
-		"variables null":         replace(`{"v":"<1&2>"}`, "null"),
-		"invalid UTF-8":          replace("<1&2>", "\xff"),
-		"control in variable":    replace("<1&2>", `\u0001`),
-		"other schema":           replace("offbake/bundle/1", "offbake/bundle/2"),
-		"name empty":             replace(`"name":"test"`, `"name":""`),
-		"name upper case":        replace(`"name":"test"`, `"name":"Test"`),
-		"name a path":            replace(`"name":"test"`, `"name":"../x"`),
-		"version short":          replace("1.2.3-rc.1", "1.2"),
-		"version with v":         replace("1.2.3-rc.1", "v1.2.3"),
-		"version empty":          replace("1.2.3-rc.1", ""),
-		"platform":               replace("linux/amd64", "linux"),
-		"created with offset":    replace("07:08:09Z", "07:08:09+00:00"),
-		"created fraction":       replace("07:08:09Z", "07:08:09.5Z"),
-		"created no date":        replace("2024-05-06T07:08:09Z", ""),
-		"inputs":                 replace(`"inputs":"e`, `"inputs":"E`),
-		"size negative":          replace(`"size":512`, `"size":-1`),
-		"size with exponent":     replace(`"size":512`, `"size":512e0`),
-		"size a fraction":        replace(`"size":512`, `"size":512.0`),
-		"size out of range":      replace(`"size":512`, `"size":9223372036854775808`),
-		"sum short":              replace(`"sha256":"`, `"sha256":"0`),
-		"sum upper case":         replace(`"sha256":"`+sum([]byte(strings.Repeat("b", 512))), `"sha256":"`+strings.ToUpper(sum([]byte(strings.Repeat("b", 512))))),
-		"mode":                   replace(`"mode":"0755"`, `"mode":"4755"`),
-		"kind":                   replace(`"kind":"file"`, `"kind":"evil"`),
-		"kind missing":           replace(`"kind":"file"`, `"kind":""`),
-		"origin control":         replace(`"kind":"file"`, `"kind":"file","origin":"\u001b[2J"`),
-		"verified control":       replace(`"kind":"file"`, `"kind":"file","verified":"\u0000"`),
-		"evidence missing":       replace(`"kind":"file"`, `"kind":"file","evidence":["none"]`),
-		"evidence twice":         replace(`"kind":"file"`, `"kind":"file","evidence":["bin/tool","bin/tool"]`),
-		"evidence empty":         replace(`"kind":"file"`, `"kind":"file","evidence":[]`),
-		"path empty":             path(""),
-		"path of dot":            path("."),
-		"path absolute":          path("/manifest"),
-		"path above":             path("../manifest"),
-		"path above inside":      path("files/../../manifest"),
-		"path not clean":         path("m//manifest"),
-		"path ends in slash":     path("m/"),
-		"path with dot":          path("./m"),
-		"path with backslash":    path(`m\..\evil`),
-		"path with newline":      path("m\nx"),
-		"path with escape":       path("m\x1b"),
-		"path with NUL":          path("m\x00"),
-		"path turns text":        path("m\u202egnp"),
-		"path zero width":        path("m\u200b"),
-		"path line separator":    path("m\u2028"),
-		"path decomposed":        path("n\u0061\u0308"),
-		"path too long":          path("m/" + strings.Repeat("n/", 600) + "x"),
-		"name too long":          path(strings.Repeat("m", 256)),
-		"path out of order":      path("a"),
-		"path twice":             path("files/two words"),
-		"path of the index":      path("bundle.json"),
-		"path of a signature":    path("bundle.json.minisig"),
-		"path like a signature":  path("bundle.json.later.minisig"),
-		"path below the index":   path("bundle.json/x"),
-		"index in other case":    replace(`"bin/tool"`, `"Bundle.JSON"`),
-		"sums in other case":     path("sha256sums"),
-		"path differs by case":   replace(`"files/block"`, `"files/BLOCKS"`),
-		"folder differs by case": path("filEs/x"),
-		"file is a folder":       path("files/two words/x"),
 	}
 }
 
