@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,11 +83,7 @@ func payloadOf(s string) ([]byte, []item) {
 // TestVerifyForms has every form of signature that RPMs carry, and the same package with a bit flipped in each byte.
 func TestVerifyForms(t *testing.T) {
 	rsaKey, edKey := newKey(t, packet.PubKeyAlgoRSA, 0), newKey(t, packet.PubKeyAlgoEdDSA, 0)
-	sub := newKey(t, packet.PubKeyAlgoEdDSA, 0)
-	if err := sub.AddSigningSubkey(&packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, Time: at(keyTime), DefaultHash: crypto.SHA256}); err != nil {
-		t.Fatal(err)
-	}
-	stranger := newKey(t, packet.PubKeyAlgoEdDSA, 0)
+	sub, stranger := withSubkey(t), newKey(t, packet.PubKeyAlgoEdDSA, 0)
 	dsaPublic, dsaSign := gpgDSA(t)
 	keys := keyring(t, append(append([]byte("text before\n"), armored(t, rsaKey, edKey, sub)...), dsaPublic...))
 
@@ -132,82 +129,59 @@ func TestVerifyForms(t *testing.T) {
 	}
 }
 
-func TestVerifyRefuses(t *testing.T) {
-	key, stranger := newKey(t, packet.PubKeyAlgoRSA, 0), newKey(t, packet.PubKeyAlgoEdDSA, 0)
+// refused is a package that Verify must not take, for a reason: one of the package's errors, or nil for bytes that are not
+// what a digest or the form of a header says.
+type refused struct {
+	fault           string
+	sigs            []item
+	header, payload []byte
+	want            error
+}
+
+func (r refused) check(t *testing.T, keys *rpm.Keyring) {
+	t.Helper()
+	got, err := verify(assemble(r.sigs, r.header, r.payload), keys)
+	var mismatch *rpm.MismatchError
+	switch {
+	case err == nil || got != (rpm.Signature{}):
+		t.Errorf("%s: got %+v, %v, want an error", r.fault, got, err)
+	case r.want != nil && !errors.Is(err, r.want):
+		t.Errorf("%s: got %v, want %v", r.fault, err, r.want)
+	case r.want == nil && !errors.As(err, &mismatch) && !strings.Contains(err.Error(), "malformed"):
+		t.Errorf("%s: got %v, want a MismatchError or a malformed header", r.fault, err)
+	}
+}
+
+func TestVerifyRefusesKeys(t *testing.T) {
+	stranger, revoked := newKey(t, packet.PubKeyAlgoEdDSA, 0), newKey(t, packet.PubKeyAlgoEdDSA, 0)
 	short := newKey(t, packet.PubKeyAlgoEdDSA, 48*time.Hour)
-	revoked := newKey(t, packet.PubKeyAlgoEdDSA, 0)
-	if err := revoked.RevokeKey(packet.KeyRetired, "", &packet.Config{Time: at(keyTime.AddDate(0, 0, 9)), DefaultHash: crypto.SHA256}); err != nil {
+	config := &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, Time: at(keyTime.AddDate(0, 0, 9)), DefaultHash: crypto.SHA256}
+	if err := revoked.RevokeKey(packet.KeyRetired, "", config); err != nil {
 		t.Fatal(err)
 	}
-	subRevoked := newKey(t, packet.PubKeyAlgoEdDSA, 0)
-	config := &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, Time: at(keyTime), DefaultHash: crypto.SHA256}
-	if err := subRevoked.AddSigningSubkey(config); err != nil {
-		t.Fatal(err)
-	}
+	subRevoked, certifier := withSubkey(t), withSubkey(t)
 	payload, digest := payloadOf("the payload")
 	header := minimal(digest...)
 	bySub := signV4(t, subRevoked, header, time.Time{})
 	if err := subRevoked.RevokeSubkey(&subRevoked.Subkeys[len(subRevoked.Subkeys)-1], packet.KeyRetired, "", config); err != nil {
 		t.Fatal(err)
 	}
-	keys := keyring(t, armored(t, key, short, revoked, subRevoked))
-
-	bare, good := minimal(), signV4(t, key, header, time.Time{})
-	textMode := signText(t, key, header)
-	altered := func(i int) []byte {
-		b := bytes.Clone(good)
-		b[(i+len(b))%len(b)] ^= 1
-		return b
+	certifier.PrimaryIdentity().SelfSignature.FlagSign = false
+	if err := certifier.SerializePrivate(io.Discard, config); err != nil { // signs the identity anew
+		t.Fatal(err)
 	}
-	onlySHA1 := []item{texts(5092, "da39a3ee5e6b4b0d3255bfef95601890afd80709"), int32s(5093, 2)}
-	weak := minimal(onlySHA1...)
-	for _, tt := range []struct {
-		fault   string
-		sigs    []item
-		header  []byte
-		payload []byte
-		want    error
-	}{
+	keys := keyring(t, armored(t, short, revoked, subRevoked, certifier))
+
+	for _, r := range []refused{
 		{"nothing signed", []item{text(sha256Tag, fmt.Sprintf("%x", sha256.Sum256(header)))}, header, payload, rpm.ErrUnsigned},
 		{"a stranger's key", []item{bin(dsaTag, signV4(t, stranger, header, time.Time{}))}, header, payload, rpm.ErrUnknownKey},
 		{"a revoked key, even before it was", []item{bin(dsaTag, signV4(t, revoked, header, time.Time{}))}, header, payload, rpm.ErrRevokedKey},
 		{"a revoked subkey", []item{bin(dsaTag, bySub)}, header, payload, rpm.ErrRevokedKey},
-		{"after the key expired", []item{bin(dsaTag, signLate(t, short, header))}, header, payload, rpm.ErrKeyNotValid},
-		{"before the key existed", []item{bin(dsaTag, signEarly(t, short, header))}, header, payload, rpm.ErrKeyNotValid},
-		{"MD5", []item{bin(rsaTag, signV3(t, key, header, crypto.MD5))}, header, payload, rpm.ErrBadSignature},
-		{"a signature of text", []item{bin(rsaTag, textMode)}, header, payload, rpm.ErrBadSignature},
-		{"a signature of other bytes", []item{bin(rsaTag, signV4(t, key, bare, time.Time{}))}, header, payload, rpm.ErrBadSignature},
-		{"one good, one bad", []item{bin(rsaTag, good), bin(pgpTag, good)}, header, payload, rpm.ErrBadSignature},
-		{"bytes after the packet", []item{bin(rsaTag, append(bytes.Clone(good), 0))}, header, payload, rpm.ErrBadSignature},
-		{"a cut packet", []item{bin(rsaTag, good[:len(good)-1])}, header, payload, rpm.ErrBadSignature},
-		{"no packet", []item{bin(rsaTag, []byte("-----BEGIN PGP"))}, header, payload, rpm.ErrBadSignature},
-		{"an altered last byte", []item{bin(rsaTag, altered(-1))}, header, payload, rpm.ErrBadSignature},
-		{"a key in place of a signature", []item{bin(rsaTag, serialized(t, key))}, header, payload, rpm.ErrBadSignature},
-		{"bad base64", []item{texts(openPGPTag, "%")}, header, payload, rpm.ErrBadSignature},
-		{"signature of another type", []item{text(rsaTag, string(good[:10]))}, header, payload, nil},
-		{"a payload that nothing covers", []item{bin(rsaTag, signV4(t, key, bare, time.Time{}))}, bare, payload, rpm.ErrPayloadUnsafe},
-		{"a payload covered by a stranger", []item{bin(rsaTag, signV4(t, key, bare, time.Time{})),
-			bin(pgpTag, signV4(t, stranger, append(bytes.Clone(bare), payload...), time.Time{}))}, bare, payload, rpm.ErrPayloadUnsafe},
-		{"a payload covered by SHA-1 alone", []item{bin(rsaTag, signV4(t, key, weak, time.Time{}))}, weak, nil, rpm.ErrPayloadUnsafe},
-		{"another payload", []item{bin(rsaTag, good)}, header, []byte("another"), nil},
-		{"a longer payload", []item{bin(rsaTag, good)}, header, append(bytes.Clone(payload), 0), nil},
-		{"no payload", []item{bin(rsaTag, good)}, header, nil, nil},
-		{"wrong SHA-256 of the header", []item{bin(rsaTag, good), text(sha256Tag, strings.Repeat("0", 64))}, header, payload, nil},
-		{"wrong SHA-1 of the header", []item{bin(rsaTag, good), text(sha1Tag, strings.Repeat("0", 40))}, header, payload, nil},
-		{"wrong MD5 of both", []item{bin(rsaTag, good), bin(md5Tag, make([]byte, 16))}, header, payload, nil},
-		{"wrong size of both", []item{bin(rsaTag, good), int32s(sizeTag, 7)}, header, payload, nil},
+		{"a key that is not for signing", []item{bin(dsaTag, signAt(t, certifier, header, keyTime.AddDate(0, 0, 1)))}, header, payload, rpm.ErrUnknownKey},
+		{"after the key expired", []item{bin(dsaTag, signAt(t, short, header, keyTime.AddDate(1, 0, 0)))}, header, payload, rpm.ErrKeyNotValid},
+		{"before the key existed", []item{bin(dsaTag, signAt(t, short, header, keyTime.AddDate(-1, 0, 0)))}, header, payload, rpm.ErrKeyNotValid},
 	} {
-		got, err := verify(assemble(tt.sigs, tt.header, tt.payload), keys)
-		if err == nil || got != (rpm.Signature{}) {
-			t.Errorf("%s: got %+v, %v, want an error", tt.fault, got, err)
-			continue
-		}
-		var mismatch *rpm.MismatchError
-		if tt.want != nil && !errors.Is(err, tt.want) {
-			t.Errorf("%s: got %v, want %v", tt.fault, err, tt.want)
-		} else if tt.want == nil && !errors.As(err, &mismatch) && !strings.Contains(err.Error(), "malformed") {
-			t.Errorf("%s: got %v, want a MismatchError or a malformed header", tt.fault, err)
-		}
+		r.check(t, keys)
 	}
 	var keyError *rpm.SignatureError
 	_, err := verify(assemble([]item{bin(dsaTag, signV4(t, stranger, header, time.Time{}))}, header, payload), keys)
@@ -220,17 +194,70 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// signLate signs with a key that has expired by then, which go-crypto would refuse.
-func signLate(tb testing.TB, e *openpgp.Entity, data []byte) []byte {
-	return signRaw(tb, e, data, &packet.Signature{SigType: packet.SigTypeBinary, CreationTime: keyTime.AddDate(1, 0, 0)})
+func TestVerifyRefusesPackets(t *testing.T) {
+	key := newKey(t, packet.PubKeyAlgoRSA, 0)
+	payload, digest := payloadOf("the payload")
+	header := minimal(digest...)
+	good := signV4(t, key, header, time.Time{})
+	altered := bytes.Clone(good)
+	altered[len(altered)-1] ^= 1
+	ofText := signRaw(t, key, header, &packet.Signature{SigType: packet.SigTypeText, CreationTime: keyTime.AddDate(0, 0, 1)})
+	for _, r := range []refused{
+		{"MD5", []item{bin(rsaTag, signV3(t, key, header, crypto.MD5))}, header, payload, rpm.ErrBadSignature},
+		{"a signature of text", []item{bin(rsaTag, ofText)}, header, payload, rpm.ErrBadSignature},
+		{"a signature of other bytes", []item{bin(rsaTag, signV4(t, key, minimal(), time.Time{}))}, header, payload, rpm.ErrBadSignature},
+		{"one good, one bad", []item{bin(rsaTag, good), bin(pgpTag, good)}, header, payload, rpm.ErrBadSignature},
+		{"bytes after the packet", []item{bin(rsaTag, append(bytes.Clone(good), 0))}, header, payload, rpm.ErrBadSignature},
+		{"a cut packet", []item{bin(rsaTag, good[:len(good)-1])}, header, payload, rpm.ErrBadSignature},
+		{"no packet", []item{bin(rsaTag, []byte("-----BEGIN PGP"))}, header, payload, rpm.ErrBadSignature},
+		{"an altered last byte", []item{bin(rsaTag, altered)}, header, payload, rpm.ErrBadSignature},
+		{"a key in place of a signature", []item{bin(rsaTag, serialized(t, key))}, header, payload, rpm.ErrBadSignature},
+		{"bad base64", []item{texts(openPGPTag, "%")}, header, payload, rpm.ErrBadSignature},
+		{"text in place of a signature", []item{text(rsaTag, string(good[:10]))}, header, payload, nil},
+	} {
+		r.check(t, keyring(t, armored(t, key)))
+	}
 }
 
-func signEarly(tb testing.TB, e *openpgp.Entity, data []byte) []byte {
-	return signRaw(tb, e, data, &packet.Signature{SigType: packet.SigTypeBinary, CreationTime: keyTime.AddDate(-1, 0, 0)})
+func TestVerifyRefusesCoverage(t *testing.T) {
+	key, stranger := newKey(t, packet.PubKeyAlgoRSA, 0), newKey(t, packet.PubKeyAlgoEdDSA, 0)
+	payload, digest := payloadOf("the payload")
+	header, bare := minimal(digest...), minimal()
+	weak := minimal(texts(5092, "da39a3ee5e6b4b0d3255bfef95601890afd80709"), int32s(5093, 2))
+	good := bin(rsaTag, signV4(t, key, header, time.Time{}))
+	overBare := bin(rsaTag, signV4(t, key, bare, time.Time{}))
+	strangers := bin(pgpTag, signV4(t, stranger, append(bytes.Clone(bare), payload...), time.Time{}))
+	for _, r := range []refused{
+		{"a payload that nothing covers", []item{overBare}, bare, payload, rpm.ErrPayloadUnsafe},
+		{"a payload covered by a stranger", []item{overBare, strangers}, bare, payload, rpm.ErrPayloadUnsafe},
+		{"a payload covered by SHA-1 alone", []item{bin(rsaTag, signV4(t, key, weak, time.Time{}))}, weak, nil, rpm.ErrPayloadUnsafe},
+		{"another payload", []item{good}, header, []byte("another"), nil},
+		{"a longer payload", []item{good}, header, append(bytes.Clone(payload), 0), nil},
+		{"no payload", []item{good}, header, nil, nil},
+		{"wrong SHA-256 of the header", []item{good, text(sha256Tag, strings.Repeat("0", 64))}, header, payload, nil},
+		{"wrong SHA-1 of the header", []item{good, text(sha1Tag, strings.Repeat("0", 40))}, header, payload, nil},
+		{"wrong MD5 of both", []item{good, bin(md5Tag, make([]byte, 16))}, header, payload, nil},
+		{"wrong size of both", []item{good, int32s(sizeTag, 7)}, header, payload, nil},
+		{"a header cut short", []item{good}, header[:len(header)-1], nil, io.ErrUnexpectedEOF},
+	} {
+		r.check(t, keyring(t, armored(t, key)))
+	}
 }
 
-func signText(tb testing.TB, e *openpgp.Entity, data []byte) []byte {
-	return signRaw(tb, e, data, &packet.Signature{SigType: packet.SigTypeText, CreationTime: keyTime.AddDate(0, 0, 1)})
+// withSubkey is a key with a subkey that signs.
+func withSubkey(tb testing.TB) *openpgp.Entity {
+	tb.Helper()
+	e := newKey(tb, packet.PubKeyAlgoEdDSA, 0)
+	if err := e.AddSigningSubkey(&packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, Time: at(keyTime), DefaultHash: crypto.SHA256}); err != nil {
+		tb.Fatal(err)
+	}
+	return e
+}
+
+// signAt signs with a primary key at a time when go-crypto would refuse to.
+func signAt(tb testing.TB, e *openpgp.Entity, data []byte, when time.Time) []byte {
+	tb.Helper()
+	return signRaw(tb, e, data, &packet.Signature{SigType: packet.SigTypeBinary, CreationTime: when})
 }
 
 func signRaw(tb testing.TB, e *openpgp.Entity, data []byte, sig *packet.Signature) []byte {
