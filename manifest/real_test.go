@@ -104,10 +104,10 @@ func TestExampleVarFiles(t *testing.T) {
 func TestTextsThatAreNoManifest(t *testing.T) {
 	for _, test := range []struct{ name, src, want string }{
 		{"empty", "", "m:1:1: the file is empty"},
-		{"no UTF-8", head + "vars: {a: \"\xff\"}\n", "m:5: want text in UTF-8 without control and invisible characters"},
-		{"NUL", head + "\x00", "m:5: want text in UTF-8 without control and invisible characters"},
-		{"escape sequence in a comment", head + "# \x1b[2J\n", "m:5: want text in UTF-8 without control and invisible characters"},
-		{"text that turns around", head + "# \u202e\n", "m:5: want text in UTF-8 without control and invisible characters"},
+		{"no UTF-8", head + "vars: {a: \"\xff\"}\n", "m:5: want text in UTF-8 without tabs, control and invisible characters"},
+		{"NUL", head + "\x00", "m:5: want text in UTF-8 without tabs, control and invisible characters"},
+		{"escape sequence in a comment", head + "# \x1b[2J\n", "m:5: want text in UTF-8 without tabs, control and invisible characters"},
+		{"text that turns around", head + "# \u202e\n", "m:5: want text in UTF-8 without tabs, control and invisible characters"},
 		{"too large", strings.Repeat("#\n", 1<<20), "m:1: got 2097152 bytes, want at most 1048576"},
 	} {
 		m, err := manifest.Parse("m", []byte(test.src))

@@ -77,6 +77,7 @@ const (
 	maxText  = 64 // characters of a key that a message may repeat
 
 	secondDocument = "a second document is not allowed"
+	textKey        = "a key must be plain text"
 )
 
 // grow reads one YAML document into a tree. The subset is YAML with text keys and without anchors, aliases, merge keys,
@@ -92,8 +93,9 @@ func grow(file string, src []byte, limit int) (*node, Errors) {
 		return nil, g.errs
 	}
 	src = bytes.TrimPrefix(src, []byte("\ufeff"))
+	src = bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n")) // the library counts these twice in quoted text
 	if line := badText(src); line > 0 {
-		g.fail(line, 0, "", "want text in UTF-8 without control and invisible characters")
+		g.fail(line, 0, "", "want text in UTF-8 without tabs, control and invisible characters")
 		return nil, g.errs
 	}
 	tokens := lexer.Tokenize(string(src))
@@ -109,10 +111,9 @@ func grow(file string, src []byte, limit int) (*node, Errors) {
 	return g.document(f), g.errs
 }
 
-// badText returns the first line that holds a character that no text has, or 0.
+// badText returns the first line that holds a character that no text has, or a tab, or 0. The library drops some tabs.
 func badText(src []byte) int {
 	for i, line := range bytes.Split(src, []byte("\n")) {
-		line = bytes.ReplaceAll(bytes.TrimSuffix(line, []byte("\r")), []byte("\t"), nil)
 		if !isText(string(line)) {
 			return i + 1
 		}
@@ -153,18 +154,12 @@ func (g *grower) scan(tokens token.Tokens) bool {
 	flow, dashes, content, directive := 0, 0, false, false
 	for i, t := range tokens {
 		at := t.Position
+		if what := odd(tokens, i); what != "" {
+			g.fail(at.Line, at.Column, "", what)
+		}
 		switch t.Type {
-		case token.AnchorType, token.AliasType:
-			g.fail(at.Line, at.Column, "", "anchors and aliases are not allowed")
-		case token.TagType:
-			g.fail(at.Line, at.Column, "", "tags are not allowed")
-		case token.MergeKeyType:
-			g.fail(at.Line, at.Column, "", "merge keys are not allowed")
 		case token.DirectiveType:
-			g.fail(at.Line, at.Column, "", "directives are not allowed")
 			directive = true
-		case token.MappingKeyType:
-			g.fail(at.Line, at.Column, "", "a key must be plain text")
 		case token.DocumentHeaderType:
 			if content && !directive {
 				g.fail(at.Line, at.Column, "", secondDocument)
@@ -185,6 +180,59 @@ func (g *grower) scan(tokens token.Tokens) bool {
 		content = content || t.Type != token.CommentType
 	}
 	return true
+}
+
+// odd says what is wrong with a token by itself: what the subset leaves out, and what the library reads otherwise than
+// YAML says (found by comparing it with another reader).
+func odd(tokens token.Tokens, i int) string {
+	t := tokens[i]
+	switch t.Type {
+	case token.AnchorType, token.AliasType:
+		return "anchors and aliases are not allowed"
+	case token.TagType:
+		return "tags are not allowed"
+	case token.MergeKeyType:
+		return "merge keys are not allowed"
+	case token.DirectiveType:
+		return "directives are not allowed"
+	case token.MappingKeyType:
+		return textKey
+	case token.StringType:
+		block := i > 0 && (tokens[i-1].Type == token.LiteralType || tokens[i-1].Type == token.FoldedType)
+		if t.Value == "?" {
+			return textKey
+		}
+		if !block && strings.Contains(strings.TrimSpace(t.Origin), "\n") {
+			return "want text of several lines quoted, or as a block behind | or >"
+		}
+	case token.LiteralType, token.FoldedType:
+		if strings.Trim(t.Value, "|>-") != "" {
+			return "want a block to begin with |, |-, > or >-"
+		}
+	case token.MappingValueType:
+		if glued(tokens, i) {
+			return "want a space after the colon"
+		}
+	}
+	return ""
+}
+
+// glued tells a colon that follows a plain key and has its value right behind it, as in {a:b}. To YAML that is no colon
+// but part of a key; the library takes it for one.
+func glued(tokens token.Tokens, colon int) bool {
+	if colon == 0 || colon+1 == len(tokens) {
+		return false
+	}
+	switch tokens[colon-1].Type {
+	case token.DoubleQuoteType, token.SingleQuoteType:
+		return false
+	}
+	at, next := tokens[colon].Position, tokens[colon+1]
+	switch next.Type {
+	case token.CollectEntryType, token.MappingEndType, token.SequenceEndType:
+		return false
+	}
+	return next.Position.Line == at.Line && next.Position.Column == at.Column+1
 }
 
 // syntax reports the library's error without the source lines that it would print.
@@ -282,7 +330,7 @@ func (g *grower) mapping(n *node, values []*ast.MappingValueNode, depth int) {
 		at := v.Key.GetToken().Position
 		key, ok := v.Key.(*ast.StringNode)
 		if !ok {
-			g.once(at, n.field, "a key must be plain text")
+			g.once(at, n.field, textKey)
 			continue
 		}
 		field := join(n.field, key.Value)
