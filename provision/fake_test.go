@@ -99,7 +99,7 @@ func zipped(s string) string {
 }
 
 // newBundle makes a bundle of these files in a folder and opens it.
-func newBundle(t testing.TB, files map[string]string) *bundle.Bundle {
+func newBundle(t testing.TB, files map[string]string, changes ...func(*bundle.Index)) *bundle.Bundle {
 	t.Helper()
 	o := bundle.Output{Contents: map[string]bundle.Content{}, Index: bundle.Index{Schema: bundle.Schema, Name: "cluster",
 		Version: "1.0.0", Platform: "linux/amd64", Created: "2026-01-02T03:04:05Z", Inputs: strings.Repeat("0", 64)}}
@@ -110,6 +110,9 @@ func newBundle(t testing.TB, files map[string]string) *bundle.Bundle {
 		}
 		o.Index.Files = append(o.Index.Files, f)
 		o.Contents[path] = bundle.Content{Data: []byte(files[path])}
+	}
+	for _, change := range changes {
+		change(&o.Index)
 	}
 	dir := filepath.Join(t.TempDir(), "bundle")
 	if err := bundle.WriteDir(t.Context(), dir, o); err != nil {

@@ -36,11 +36,13 @@ if [ -z "$OFFBAKE_OFFLINE" ]; then
 	pm upgrade -y
 else
 	# dnf takes the name of a package that is not installed for an error here, yum 3.4 does not.
+	set -f
 	for name in $OFFBAKE_UPGRADE; do
 		if rpm -q "$name" >/dev/null 2>&1; then
 			pm upgrade -y "$name"
 		fi
 	done
+	set +f
 fi
 
 packages yum-utils device-mapper-persistent-data lvm2 wget

@@ -18,6 +18,9 @@ put_back() {
 }
 put_back /etc/dnf/dnf.conf dnf.conf
 put_back /etc/yum.conf yum.conf
+if [ -f "$saved/made-conf" ] && [ ! -s "$(cat "$saved/made-conf")" ]; then
+	rm -f "$(cat "$saved/made-conf")"
+fi
 
 # The caches go while the package manager still knows the bundle's repository by name.
 if command -v yum >/dev/null; then

@@ -10,7 +10,7 @@ mkdir -p "$saved/repos"
 # Files of repositories go off, whatever they are: yum reads only *.repo, but who knows what writes them anew.
 [ -d /etc/yum.repos.d ] || { mkdir -p /etc/yum.repos.d; : >"$saved/made-repos"; }
 if [ -n "$OFFBAKE_OFFLINE" ]; then
-	find /etc/yum.repos.d -mindepth 1 -maxdepth 1 -exec mv -f {} "$saved/repos/" \;
+	find /etc/yum.repos.d/ -mindepth 1 -maxdepth 1 -exec mv -f {} "$saved/repos/" \;
 fi
 
 # configure FILE NAME: puts our settings first in [main], and what they replace, and offline all other sections, behind a
@@ -45,6 +45,16 @@ configure() {
 	' "$saved/$2" >"$saved/$2.ours"
 	cat "$saved/$2.ours" >"$file"
 }
+if command -v dnf >/dev/null; then
+	conf=/etc/dnf/dnf.conf
+else
+	conf=/etc/yum.conf
+fi
+if [ ! -e "$conf" ]; then
+	mkdir -p "${conf%/*}"
+	: >"$conf"
+	echo "$conf" >"$saved/made-conf"
+fi
 configure /etc/dnf/dnf.conf dnf.conf
 configure /etc/yum.conf yum.conf
 

@@ -1,0 +1,81 @@
+package provision_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/offbake/offbake/provision"
+)
+
+func TestBakeEndsWhatAKilledRunLeft(t *testing.T) {
+	f := newFake(t, newBundle(t, clusterFiles()))
+	write := func(host, target, run string) {
+		t.Helper()
+		if err := os.MkdirAll(f.journal, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintf(`{"schema":"offbake/journal/1","host":%q,"image":"x","run":%q,"target":%q}`, host, run, target)
+		if err := os.WriteFile(filepath.Join(f.journal, host+".json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f.hosts[host] = &fakeHost{f: f, name: host}
+	}
+	write("offbake-dead-x", "/cn-bj2//", "dead")
+	write("offbake-elsewhere-x", "/cn-sh2//", "dead")
+	if err := os.WriteFile(filepath.Join(f.journal, "dead.lock"), nil, 0o600); err != nil { // of the killed process
+		t.Fatal(err)
+	}
+	if _, err := provision.Bake(t.Context(), f.request(consulServer())); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"offbake-elsewhere-x.json"}, left(t, f.journal)); diff != "" {
+		t.Errorf("journal (-want +got):\n%s", diff)
+	}
+	if len(f.hosts) != 1 {
+		t.Errorf("got %d hosts, want the one of another region", len(f.hosts))
+	}
+}
+
+func TestCleanLeavesLivingRunsAlone(t *testing.T) {
+	f := newFake(t, newBundle(t, clusterFiles()))
+	var ended []string
+	var cleanErr error
+	f.command = func(c provision.Command, stdin string) error {
+		if c.Sealed {
+			f.mu.Unlock() // Clean may call the cloud
+			ended, cleanErr = provision.Clean(context.Background(), f, f.journal)
+			f.mu.Lock()
+		}
+		return nil
+	}
+	if _, err := provision.Bake(t.Context(), f.request(consulServer())); err != nil {
+		t.Fatal(err)
+	}
+	if len(ended) > 0 || cleanErr != nil {
+		t.Errorf("got %q, %v, want nothing ended while the run lives", ended, cleanErr)
+	}
+}
+
+func TestCleanRefusesWhatIsNoEntry(t *testing.T) {
+	f := newFake(t, newBundle(t, clusterFiles()))
+	if ended, err := provision.Clean(t.Context(), f, filepath.Join(t.TempDir(), "none")); ended != nil || err != nil {
+		t.Errorf("no journal: got %q, %v", ended, err)
+	}
+	for fault, text := range map[string]string{
+		"no JSON": "{", "another schema": `{"schema":"offbake/journal/2","host":"a"}`, "another name": `{"schema":"offbake/journal/1","host":"b"}`,
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "a.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := provision.Clean(t.Context(), f, dir); err == nil || !strings.Contains(err.Error(), "a.json") {
+			t.Errorf("%s: got %v, want the file named", fault, err)
+		}
+	}
+}
