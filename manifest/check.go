@@ -53,8 +53,8 @@ func semantic(s string) string {
 	return ""
 }
 
-// line takes text that fits one line and is not empty.
-func line(s string) string {
+// oneLine takes text that fits one line and is not empty.
+func oneLine(s string) string {
 	if strings.TrimSpace(s) == "" || !isText(s) {
 		return "want one line of text"
 	}
@@ -74,12 +74,12 @@ func command(s string) string {
 	if strings.TrimSpace(s) == "" {
 		return "want a command"
 	}
-	return line(strings.ReplaceAll(strings.TrimSpace(s), "\n", " "))
+	return oneLine(strings.ReplaceAll(strings.TrimSpace(s), "\n", " "))
 }
 
 // glob takes a pattern of path.Match.
 func glob(s string) string {
-	if what := line(s); what != "" {
+	if what := oneLine(s); what != "" {
 		return what
 	}
 	if _, err := path.Match(s, ""); err != nil {
@@ -156,7 +156,7 @@ func endpoint(s string) string {
 
 // storeURL takes ufile://BUCKET[/PREFIX] or dir:PATH.
 func storeURL(s string) string {
-	if dir, ok := strings.CutPrefix(s, "dir:"); ok && line(dir) == "" {
+	if dir, ok := strings.CutPrefix(s, "dir:"); ok && oneLine(dir) == "" {
 		return ""
 	}
 	rest, ok := strings.CutPrefix(s, "ufile://")

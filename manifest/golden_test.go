@@ -15,12 +15,14 @@ import (
 	"github.com/offbake/offbake/manifest"
 )
 
+// update writes the golden files anew.
+var update = flag.Bool("update", false, "write the golden files anew")
+
 const separator = "\n----\n"
 
 // TestParseGolden runs testdata/parse/*.golden: a manifest, a line of ----, and what becomes of it: its problems, or
 // what the verbs expand of it with nothing but its own defaults, as JSON. A line `#! k=v` in it sets a variable as --var does.
 func TestParseGolden(t *testing.T) {
-	update := flag.Lookup("update").Value.String() == "true"
 	files, err := filepath.Glob("testdata/parse/*.golden")
 	if err != nil || len(files) < 30 {
 		t.Fatalf("got %d golden files (%v), want all of them", len(files), err)
@@ -32,7 +34,7 @@ func TestParseGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			input, want, ok := bytes.Cut(data, []byte(separator))
-			if !ok && !update {
+			if !ok && !*update {
 				t.Fatalf("%s has no line of ----", file)
 			}
 			input = append(bytes.Clone(input), '\n')
@@ -40,7 +42,7 @@ func TestParseGolden(t *testing.T) {
 			if strings.Contains(got, "hunter2") {
 				t.Errorf("%s: the outcome repeats a secret:\n%s", file, got)
 			}
-			if update {
+			if *update {
 				if err := os.WriteFile(file, []byte(strings.TrimSuffix(string(input), "\n")+separator+got), 0o644); err != nil {
 					t.Fatal(err)
 				}

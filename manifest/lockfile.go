@@ -84,7 +84,7 @@ func (d *decoder) row(item *node) Row {
 	r := Row{
 		Path:     d.plain(n.lookup("path"), rowPath),
 		Kind:     d.plain(n.lookup("kind"), rowKind),
-		Name:     d.plain(n.lookup("name"), line),
+		Name:     d.plain(n.lookup("name"), oneLine),
 		URL:      d.plain(n.lookup("url"), canonicalURL),
 		SHA256:   d.plain(n.lookup("sha256"), digest),
 		Mode:     d.plain(n.lookup("mode"), fileMode),

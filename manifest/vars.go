@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -202,21 +203,11 @@ func parseVars(file string, src []byte) ([]value, error) {
 		if t, err = dec.Token(); err != nil {
 			return nil, bad("", notJSON)
 		}
-		v := value{name: name}
-		switch t := t.(type) {
-		case string:
-			v.text = t
-		case json.Number:
-			v.text = t.String()
-		case bool:
-			v.text = fmt.Sprint(t)
-		default:
-			return nil, bad(join("", name), "want text, a number, true or false")
+		text, what := scalarText(t)
+		if what != "" {
+			return nil, bad(join("", name), what)
 		}
-		if strings.ContainsRune(v.text, 0) {
-			return nil, bad(join("", name), "want text without NUL")
-		}
-		out = append(out, v)
+		out = append(out, value{name, text})
 	}
 	if _, err := dec.Token(); err != nil {
 		return nil, bad("", notJSON)
@@ -225,6 +216,24 @@ func parseVars(file string, src []byte) ([]value, error) {
 		return nil, bad("", notJSON)
 	}
 	return out, nil
+}
+
+// scalarText returns the text of a JSON value, or what is wrong with it.
+func scalarText(t json.Token) (text, wrong string) {
+	switch t := t.(type) {
+	case string:
+		text = t
+	case json.Number:
+		text = t.String()
+	case bool:
+		text = strconv.FormatBool(t)
+	default:
+		return "", "want text, a number, true or false"
+	}
+	if strings.ContainsRune(text, 0) {
+		return "", "want text without NUL"
+	}
+	return text, ""
 }
 
 // tracked asks git whether it tracks a file. Without git, or outside a work tree, it does not. The file system monitor
