@@ -15,14 +15,20 @@ import (
 	"github.com/mholt/archiver/v4"
 )
 
-// Limits of an archive that we unpack. The largest release in use is about 150 MB and 4:1; deflate can do 1032:1.
-const (
-	maxMembers  = 10_000
-	maxUnpacked = 4 << 30  // bytes, all members together
-	maxRatio    = 200      // unpacked to packed, once freeBytes are out
-	freeBytes   = 64 << 20 // small archives of repeated text are no bombs
-	regularMask = fs.ModeType | fs.ModeSetuid | fs.ModeSetgid
-)
+// zipLimits bound what an archive may make of us.
+type zipLimits struct {
+	members  int
+	unpacked int64 // bytes, all members together
+	ratio    int64 // unpacked to packed, once free bytes are out
+	free     int64 // small archives of repeated text are no bombs
+}
+
+// releaseLimits are for what vendors release: the largest in use is about 150 MB and 4:1, while deflate can do 1032:1.
+func releaseLimits() zipLimits {
+	return zipLimits{members: 10_000, unpacked: 4 << 30, ratio: 200, free: 64 << 20}
+}
+
+const notRegular = fs.ModeType | fs.ModeSetuid | fs.ModeSetgid
 
 // HostileError says that an archive holds what no vendor's release holds, so that none of it may be used.
 type HostileError struct {
@@ -50,7 +56,11 @@ type unpacked struct {
 // is called. Not exactly one match, a name twice or outside the archive, a link or device, or more bytes than a
 // release can have is a *HostileError; what dst then holds must be thrown away.
 func unzip(ctx context.Context, archive *io.SectionReader, want func(name string) bool, dst io.Writer) (unpacked, error) {
-	z := zipReader{want: want, dst: dst, packed: archive.Size(), seen: map[string]bool{}, digests: map[string]string{}}
+	return unzipWithin(ctx, archive, &zipReader{want: want, dst: dst, limits: releaseLimits()})
+}
+
+func unzipWithin(ctx context.Context, archive *io.SectionReader, z *zipReader) (unpacked, error) {
+	z.packed, z.seen, z.digests, z.buf = archive.Size(), map[string]bool{}, map[string]string{}, make([]byte, 128<<10)
 	err := archiver.Zip{}.Extract(ctx, archive, func(_ context.Context, f archiver.FileInfo) error {
 		z.err = z.member(ctx, f)
 		return z.err
@@ -70,6 +80,8 @@ func unzip(ctx context.Context, archive *io.SectionReader, want func(name string
 type zipReader struct {
 	want    func(string) bool
 	dst     io.Writer
+	limits  zipLimits
+	buf     []byte
 	packed  int64 // size of the archive
 	total   int64 // unpacked so far
 	seen    map[string]bool
@@ -89,9 +101,9 @@ func (z *zipReader) member(ctx context.Context, f archiver.FileInfo) error {
 		return refuse("its path leaves the archive or is not clean")
 	case z.seen[folded]:
 		return refuse("the name is there twice")
-	case len(z.seen) == maxMembers:
-		return &HostileError{Why: fmt.Sprintf("more than %d members", maxMembers)}
-	case !f.IsDir() && f.Mode()&regularMask != 0:
+	case len(z.seen) == z.limits.members:
+		return &HostileError{Why: fmt.Sprintf("more than %d members", z.limits.members)}
+	case !f.IsDir() && f.Mode()&notRegular != 0:
 		return refuse("got a file of type %v, want a regular one", f.Mode().Type())
 	}
 	z.seen[folded] = true
@@ -127,17 +139,17 @@ func (z *zipReader) copy(ctx context.Context, out io.Writer, f archiver.FileInfo
 	}
 	defer r.Close()
 	var size int64
-	for buf := make([]byte, 128<<10); ; {
+	for {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		n, err := r.Read(buf)
+		n, err := r.Read(z.buf)
 		size += int64(n)
 		z.total += int64(n)
-		if z.total > maxUnpacked || z.total > freeBytes && z.total/maxRatio > z.packed {
+		if z.total > z.limits.unpacked || z.total > z.limits.free && z.total/z.limits.ratio > z.packed {
 			return 0, &HostileError{Member: f.NameInArchive, Why: fmt.Sprintf("%d bytes and more out of %d", z.total, z.packed)}
 		}
-		if _, err := out.Write(buf[:n]); err != nil {
+		if _, err := out.Write(z.buf[:n]); err != nil {
 			return 0, err
 		}
 		if errors.Is(err, io.EOF) {
