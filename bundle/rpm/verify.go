@@ -227,13 +227,14 @@ func (v *verifier) result(withPayload bool) (Signature, error) {
 	return *v.good, nil
 }
 
-// hashByNumber is the hash for rpm's PAYLOADDIGESTALGO, which has OpenPGP's numbers, nil for one that we do not trust or know.
+// hashByNumber is the hash for rpm's PAYLOADDIGESTALGO, which has OpenPGP's numbers, nil for one that we do not trust or
+// know. Without a number it is SHA-256, as in rpm.
 func hashByNumber(numbers []int64) hash.Hash {
-	if len(numbers) != 1 {
-		return nil
+	kind := "sha256"
+	if len(numbers) > 0 {
+		kind = map[int64]string{8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}[numbers[0]]
 	}
-	kinds := map[int64]string{8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
-	sum, err := Digest{Type: kinds[numbers[0]]}.NewHash()
+	sum, err := Digest{Type: kind}.NewHash()
 	if err != nil {
 		return nil
 	}

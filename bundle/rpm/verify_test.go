@@ -88,7 +88,7 @@ func TestVerifyForms(t *testing.T) {
 	keys := keyring(t, append(append([]byte("text before\n"), armored(t, rsaKey, edKey, sub)...), dsaPublic...))
 
 	payload, digest := payloadOf("the payload")
-	withDigest, without := minimal(digest...), minimal()
+	withDigest, without, plain := minimal(digest...), minimal(), minimal(digest[0])
 	both := func(header []byte) []byte { return append(bytes.Clone(header), payload...) }
 	b64 := base64.StdEncoding.EncodeToString
 	for _, tt := range []struct {
@@ -109,6 +109,7 @@ func TestVerifyForms(t *testing.T) {
 		{"DSA over both", []item{bin(gpgTag, dsaSign(both(without)))}, without, 4, ""},
 		{"one over the header and one over both", []item{bin(rsaTag, signV3(t, rsaKey, without, crypto.SHA256)),
 			bin(pgpTag, signV3(t, rsaKey, both(without), crypto.SHA256))}, without, 3, ""},
+		{"a payload digest without algorithm, as rpm 6 has", []item{bin(dsaTag, signV4(t, edKey, plain, time.Time{}))}, plain, 4, ""},
 		{"rpm 6, beside a stranger's", []item{texts(openPGPTag, b64(signV4(t, stranger, withDigest, time.Time{})),
 			b64(signV4(t, edKey, withDigest, time.Time{})))}, withDigest, 4, edKey.PrimaryKey.KeyIdString()},
 	} {
