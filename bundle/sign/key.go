@@ -69,7 +69,8 @@ func Generate(password string) (secret []byte, pub Public, err error) {
 	return append(secret, '\n'), Public{p}, nil
 }
 
-// WriteKeyPair makes a key pair and writes it to dir as KeyFile (mode 0600) and PublicFile (0644). If one of them is
+// WriteKeyPair makes a key pair and writes it to dir, which is made if need be, as KeyFile (mode 0600) and PublicFile
+// (0644). If one of them is
 // there already the error wraps fs.ErrExist and nothing is written. An empty password leaves the key unencrypted.
 func WriteKeyPair(dir, password string) (Public, error) {
 	keyPath, pubPath := filepath.Join(dir, KeyFile), filepath.Join(dir, PublicFile)
@@ -81,6 +82,9 @@ func WriteKeyPair(dir, password string) (Public, error) {
 	secret, pub, err := Generate(password)
 	if err != nil {
 		return Public{}, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return Public{}, fmt.Errorf("making %q: %w", dir, cause(err))
 	}
 	if err := create(keyPath, secret, 0o600); err != nil {
 		return Public{}, err

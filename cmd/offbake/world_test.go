@@ -98,24 +98,26 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
-		RequireExplicitExec: true,
-		UpdateScripts:       *update,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip},
-		Setup:               func(env *testscript.Env) error { return w.setup(env) },
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip},
+		Setup:         func(env *testscript.Env) error { return w.setup(env) },
 	})
 }
 
 func (w *world) setup(env *testscript.Env) error {
-	store, err := serve.Store(serve.StoreOptions{Dir: filepath.Join(env.WorkDir, "store"), Bucket: "bundles",
-		Keys: []serve.Key{{Public: "test-public", Private: "test-private"}}, Strict: true})
-	if err != nil {
-		return err
+	for name, public := range map[string]bool{"STORE": false, "PUBLIC_STORE": true} {
+		store, err := serve.Store(serve.StoreOptions{Dir: filepath.Join(env.WorkDir, "."+name), Bucket: "bundles", Public: public,
+			Keys: []serve.Key{{Public: "test-public", Private: "test-private"}}, Strict: true})
+		if err != nil {
+			return err
+		}
+		server := httptest.NewServer(store)
+		env.Defer(server.Close)
+		env.Setenv(name, server.URL)
 	}
-	server := httptest.NewServer(store)
-	env.Defer(server.Close)
 	env.Vars = append(env.Vars, w.env...)
-	env.Vars = append(env.Vars, "STORE="+server.URL, "OFFBAKE_CACHE="+filepath.Join(env.WorkDir, ".cache"), "HOME="+env.WorkDir)
+	env.Vars = append(env.Vars, "OFFBAKE_CACHE="+filepath.Join(env.WorkDir, ".cache"), "HOME="+env.WorkDir)
 	if err := os.Mkdir(filepath.Join(env.WorkDir, "keys"), 0o755); err != nil {
 		return err
 	}
