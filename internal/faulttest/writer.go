@@ -108,8 +108,12 @@ func (w *writer) end() {
 	}
 }
 
-// stall says nothing until the client goes away or the server ends.
-func (w *writer) stall() { w.sleep(time.Hour) }
+// stall says nothing until the client goes away or the server ends, and then breaks the connection: not even a stalled
+// answer without a length may look like a whole one.
+func (w *writer) stall() {
+	w.sleep(time.Hour)
+	reset(w.ResponseWriter)
+}
 
 func (w *writer) sleep(d time.Duration) {
 	t := time.NewTimer(d)
