@@ -26,8 +26,9 @@ type bars struct {
 	p     *mpb.Progress
 	total *mpb.Bar
 
-	mu     sync.Mutex // guards closed and every Item.shown
+	mu     sync.Mutex // guards what follows and every Item.shown
 	closed bool
+	count  int // of the items shown so far: each stays below those before it
 }
 
 // shown is an item's place on the screen.
@@ -73,7 +74,8 @@ func (b *bars) show(i *Item) {
 		return
 	}
 	count := func() (int64, int64) { return i.current.Load(), i.size }
-	i.shown.bar = b.add(0, count,
+	b.count++
+	i.shown.bar = b.add(b.count, count,
 		decor.Name(shorten(Clean(i.name)), decor.WCSyncSpaceR),
 		decor.Any(func(decor.Statistics) string { return " " + bytesOf(count()) }))
 }
@@ -113,9 +115,10 @@ func (b *bars) close() {
 
 // meter turns a growing count of bytes into a rate and the time left. It is used by one drawing goroutine.
 type meter struct {
-	last  time.Time
-	count int64
-	rate  float64 // bytes per second
+	last   time.Time
+	count  int64
+	rate   float64 // bytes per second, of the time seen so far
+	weight float64 // of that time in the window, from 0 to 1
 }
 
 func (m *meter) text(count, left int64) string {
@@ -127,16 +130,18 @@ func (m *meter) text(count, left int64) string {
 	if dt := now.Sub(m.last).Seconds(); dt > 0 {
 		weight := 1 - math.Exp(-dt/rateWindow.Seconds())
 		m.rate += weight * (float64(count-m.count)/dt - m.rate)
+		m.weight += weight * (1 - m.weight)
 		m.last, m.count = now, count
 	}
 	if m.rate < 1 {
 		return ""
 	}
-	text := "  " + humanize.IBytes(uint64(m.rate)) + "/s"
+	rate := m.rate / m.weight // at the start most of the window has not been seen
+	text := "  " + humanize.IBytes(uint64(rate)) + "/s"
 	if left <= 0 {
 		return text
 	}
-	eta := time.Duration(float64(left) / m.rate * float64(time.Second))
+	eta := time.Duration(float64(left) / rate * float64(time.Second))
 	return text + "  " + eta.Round(time.Second).String() + " left"
 }
 
