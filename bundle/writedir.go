@@ -156,8 +156,8 @@ func (t *tempFolder) write(name string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	_, err = dst.Write(data)
-	if err := errors.Join(err, dst.Close()); err != nil {
-		return fmt.Errorf("writing %q: %w", name, cause(err))
+	if err := errors.Join(cause(err), cause(dst.Close())); err != nil {
+		return fmt.Errorf("writing %q: %w", name, err)
 	}
 	return nil
 }
