@@ -37,6 +37,7 @@ type multipart struct {
 	entry entry          // the upload as the journal has it
 	have  map[int]string // ETags of the parts that an earlier run sent
 	etags []string       // of all parts
+	lost  bool           // the answer to a request for an upload: there may be one that nobody knows
 }
 
 // putParts sends a large object: what an earlier run sent of it is kept. Nothing is at the key before all is there and
@@ -56,6 +57,11 @@ func (s *ufileStore) putParts(ctx context.Context, key string, u Upload) error {
 			err = also(err, m.abandon(ctx))
 		}
 		return err
+	}
+	if m.lost && m.sweep(ctx) != nil {
+		// The object is whole all the same. The intent stays, and the next push ends what there is.
+		m.entry.UploadID = ""
+		return s.journal.save(m.entry)
 	}
 	return s.journal.remove(m.entry)
 }
@@ -91,9 +97,28 @@ func (m *multipart) begin(ctx context.Context) error {
 	return m.initiate(ctx)
 }
 
+// settle ends what the journal has of an object that is in the store: the answer that it is whole was lost, or somebody
+// else put it.
+func (s *ufileStore) settle(ctx context.Context, path string) error {
+	key, err := s.key(path)
+	if err != nil {
+		return err
+	}
+	m := &multipart{s: s, entry: entry{Endpoint: s.base.String(), Bucket: s.bucket, Key: key}}
+	old, noted, err := s.journal.load(m.entry)
+	if err != nil || !noted {
+		return err
+	}
+	if err := m.drop(ctx, old); err != nil {
+		return fmt.Errorf("ending an earlier upload of %q: %w", path, err)
+	}
+	return s.journal.remove(m.entry)
+}
+
 // drop ends an upload that is of no use: by its ID, or by its key where the ID never arrived.
 func (m *multipart) drop(ctx context.Context, old entry) error {
 	if old.UploadID == "" {
+		m.lost = true // a late one may still appear: swept again when the object is whole
 		return m.sweep(ctx)
 	}
 	return m.s.abort(ctx, old)
@@ -124,21 +149,20 @@ func (m *multipart) initiate(ctx context.Context) error {
 	if err := m.s.journal.save(m.entry); err != nil {
 		return err
 	}
-	lost := false // an answer: the service may have an upload that we do not know
 	err := m.s.retry(ctx, func() error {
-		if lost {
+		if m.lost {
 			if err := m.sweep(ctx); err != nil {
 				return err
 			}
 		}
 		err := m.start(ctx)
-		lost = err != nil && (temporary(err) || ctx.Err() != nil)
+		m.lost = m.lost || err != nil && (temporary(err) || ctx.Err() != nil)
 		return err
 	})
 	switch {
 	case err == nil:
 		return m.s.journal.save(m.entry)
-	case !lost:
+	case !m.lost:
 		return also(err, m.s.journal.remove(m.entry))
 	case m.s.journal.dir == "":
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)

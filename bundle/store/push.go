@@ -156,8 +156,13 @@ func (p *push) lacking(ctx context.Context, files []pushFile) ([]pushFile, error
 	g.SetLimit(p.jobs())
 	for i, f := range files {
 		g.Go(func() (err error) {
-			there[i], err = p.there(ctx, f)
-			return err
+			if there[i], err = p.there(ctx, f); err != nil || !there[i] || p.o.DryRun {
+				return err
+			}
+			if u, ok := p.o.Store.(*ufileStore); ok {
+				return u.settle(ctx, p.dir+f.path)
+			}
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
