@@ -31,6 +31,7 @@ func rooms() map[string][]string {
 		"bundle/serve":        {"bundle", "bundle/ufile"},
 		"provision":           {"manifest", "bundle"},
 		"provision/guest":     {},
+		"provision/imagetest": {},
 		"provision/local":     {"manifest", "bundle", "provision", "provision/guest"},
 		"internal/transport":  {},
 		"internal/progress":   {},
