@@ -70,8 +70,8 @@ func Generate(password string) (secret []byte, pub Public, err error) {
 }
 
 // WriteKeyPair makes a key pair and writes it to dir, which is made if need be, as KeyFile (mode 0600) and PublicFile
-// (0644). If one of them is
-// there already the error wraps fs.ErrExist and nothing is written. An empty password leaves the key unencrypted.
+// (0644). If one of them is there already the error wraps fs.ErrExist and nothing is written. An empty password leaves
+// the key unencrypted.
 func WriteKeyPair(dir, password string) (Public, error) {
 	keyPath, pubPath := filepath.Join(dir, KeyFile), filepath.Join(dir, PublicFile)
 	for _, p := range []string{keyPath, pubPath} { // before the seconds that encryption takes

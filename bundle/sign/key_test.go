@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/crypto/blake2b"
@@ -136,7 +137,7 @@ func TestLoadKeyRefuses(t *testing.T) {
 }
 
 func TestWriteKeyPair(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "new", "folder")
 	key, pub := pair(t, dir)
 	if !regexp.MustCompile(`^[0-9A-F]{16}$`).MatchString(key.ID()) || key.ID() != pub.ID() {
 		t.Errorf("ID: got %q and %q, want 16 upper-case hex digits twice", key.ID(), pub.ID())
@@ -169,9 +170,16 @@ func TestWriteKeyPairOverwritesNothing(t *testing.T) {
 			}
 		})
 	}
-	if _, err := sign.WriteKeyPair(filepath.Join(t.TempDir(), "none"), ""); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("missing folder: got %v, want fs.ErrNotExist", err)
+	if _, err := sign.WriteKeyPair(writtenFile(t), ""); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("a file for a folder: got %v, want ENOTDIR", err)
 	}
+}
+
+func writtenFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	write(t, path, nil)
+	return path
 }
 
 func TestPublicKey(t *testing.T) {
