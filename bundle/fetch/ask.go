@@ -77,8 +77,12 @@ func (d *download) accept(m *mirror, resp *http.Response) error {
 // ranges or has another version.
 func (d *download) acceptWhole(m *mirror, resp *http.Response) error {
 	size := resp.ContentLength
+	m.note = ""
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
+		m.note = " of an HTML page" // many networks answer everything with their login page
+	}
 	if size >= 0 && d.req.Size >= 0 && size != d.req.Size {
-		return d.req.wrongSize(m.raw, fmt.Sprintf("%d bytes", size))
+		return d.req.wrongSize(m.raw, fmt.Sprintf("%d bytes%s", size, m.note))
 	}
 	if d.req.MaxSize > 0 && size > d.req.MaxSize {
 		return m.tooLarge(d.req)

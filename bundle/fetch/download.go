@@ -173,16 +173,16 @@ func (d *download) take(p []byte) {
 // finish judges a file of the right length. It returns io.EOF when the file is what was asked for; else the file is
 // begun again.
 func (d *download) finish() error {
-	from := d.mirrors.now().raw
+	m := d.mirrors.now()
 	if d.body != nil {
 		var one [1]byte
 		if n, _ := d.body.Read(one[:]); n > 0 {
-			return both(d.req.wrongSize(from, fmt.Sprintf("more than %d bytes", d.size)), d.begin())
+			return both(d.req.wrongSize(m.raw, fmt.Sprintf("more than %d bytes", d.size)), d.begin())
 		}
 		d.closeBody()
 	}
 	if got := d.digest(); d.req.SHA256 != "" && got != d.req.SHA256 {
-		return both(d.req.wrongDigest(from, got), d.begin())
+		return both(d.req.wrongDigest(m.raw, got+m.note), d.begin())
 	}
 	return io.EOF
 }

@@ -96,7 +96,10 @@ func (f *Fetcher) Fetch(ctx context.Context, r Request) (*Blob, error) {
 	item := f.Progress.Start(r.Name, r.Size)
 	b, err := f.fetch(ctx, r, item)
 	if err != nil {
-		item.Fail(err)
+		if ctx.Err() == nil {
+			item.Fail(err)
+		}
+		item.Drop()
 		return nil, fmt.Errorf("fetching %q: %w", r.Name, err)
 	}
 	if b.Reused {

@@ -22,9 +22,10 @@ const (
 // mirror is one URL of a file.
 type mirror struct {
 	raw      string
-	noRanges bool  // it has lied about ranges: only whole files from here
-	dead     bool  // nothing more to expect
-	err      error // its last failure
+	noRanges bool   // it has lied about ranges: only whole files from here
+	dead     bool   // nothing more to expect
+	err      error  // its last failure
+	note     string // what its last whole answer looked like, for people
 }
 
 // mirrors decides where to ask next, after what wait, and when to give up.

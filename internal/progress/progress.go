@@ -97,7 +97,7 @@ type Item struct {
 	shown    shown
 }
 
-// Start begins an item of size bytes, -1 if unknown. The caller ends it with Done or Fail.
+// Start begins an item of size bytes, -1 if unknown. The caller ends it with Done, Fail or Drop.
 func (r *Reporter) Start(name string, size int64) *Item {
 	if r == nil {
 		return nil
@@ -132,7 +132,7 @@ func (i *Item) Resume(n int64) {
 	i.r.current.Add(n)
 }
 
-// Done ends the item; result says how, for example "fetched". Only the first Done or Fail counts.
+// Done ends the item; result says how, for example "fetched". Only the first Done, Fail or Drop counts.
 func (i *Item) Done(result string) {
 	if i == nil || !i.end() {
 		return
@@ -148,6 +148,13 @@ func (i *Item) Fail(err error) {
 		return
 	}
 	i.r.Line("%s: %v", i.name, err)
+}
+
+// Drop ends the item without a word, for work that was called off.
+func (i *Item) Drop() {
+	if i != nil {
+		i.end()
+	}
 }
 
 func (i *Item) end() bool {

@@ -36,6 +36,9 @@ func TestLines(t *testing.T) {
 	b.Done("resumed")
 	c := r.Start("c", 100)
 	c.Fail(errors.New("GET http://h/c: status 404\x07"))
+	d := r.Start("d", 100)
+	d.Drop()
+	d.Done("not")
 	r.Close()
 	r.Line("afterwards")
 	want := `offbake: 2 warnings about x\ny
@@ -59,6 +62,7 @@ func TestQuiet(t *testing.T) {
 		i.Resume(1)
 		i.Done("fetched")
 		r.Start("b", 1).Fail(errors.New("x"))
+		r.Start("c", 1).Drop()
 		r.Close()
 	}
 	if out.Len() != 0 {
