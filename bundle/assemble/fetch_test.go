@@ -288,6 +288,10 @@ terraform/registry.terraform.io/hashicorp/null/terraform-provider-null_2.1.2_lin
 	if err != nil || !strings.Contains(string(program), "Consul v1.6.1") {
 		t.Errorf("the unpacked program: got %q, %v", program, err)
 	}
+	bom, err := b.ReadFile("sbom.cdx.json", 1<<20)
+	if err != nil || !strings.Contains(string(bom), `"pkg:rpm/docker-ce@19.03.15-3.el7?arch=x86_64&epoch=3"`) {
+		t.Errorf("the SBOM lacks docker-ce: %v", err)
+	}
 	text, err := b.ReadFile("manifest.yaml", 1<<20)
 	if err != nil || !strings.Contains(string(text), "${consul_version}") {
 		t.Errorf("manifest.yaml is expanded, or lost: %v", err)

@@ -36,7 +36,7 @@ func sbom(lock *manifest.Lock, lockText []byte, packages map[string]checkedPacka
 	}
 	bom.Components = &components
 	var b bytes.Buffer
-	if err := cyclonedx.NewBOMEncoder(&b, cyclonedx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(bom, cyclonedx.SpecVersion1_5); err != nil {
+	if err := cyclonedx.NewBOMEncoder(&b, cyclonedx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).EncodeVersion(bom, cyclonedx.SpecVersion1_5); err != nil {
 		return nil, fmt.Errorf("writing the SBOM: %w", err)
 	}
 	return b.Bytes(), nil

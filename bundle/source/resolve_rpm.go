@@ -100,16 +100,14 @@ func (p *packages) jobs() []job {
 }
 
 func (p *packages) resolve(ctx context.Context, i int, pkg *rpm.Package) (result, error) {
-	repo := p.in.Artifacts.RPMs.Repos[i]
-	base := repo.BaseURL
-	if pkg.Base != "" {
-		base = pkg.Base
-	}
-	address, err := join(base, pkg.Href)
+	address, err := packageURL(p.in.Artifacts.RPMs.Repos[i], pkg)
 	if err != nil {
 		return result{}, err
 	}
 	req := fetch.Request{Name: path.Base(pkg.Href), URLs: URLs(address, p.in.Mirrors), Size: pkg.Size}
+	if pkg.Size <= 0 {
+		req.Size = -1 // metadata without a size
+	}
 	if pkg.Checksum.Type == "sha256" {
 		req.SHA256 = pkg.Checksum.Hex
 	}
@@ -130,6 +128,18 @@ func (p *packages) resolve(ctx context.Context, i int, pkg *rpm.Package) (result
 	}
 	res.rows = []manifest.Row{row}
 	return res, nil
+}
+
+// packageURL is where a package lies: below its repository, or below another place on the net that the metadata names.
+func packageURL(repo manifest.Repo, pkg *rpm.Package) (string, error) {
+	base := repo.BaseURL
+	if pkg.Base != "" {
+		if !strings.HasPrefix(pkg.Base, "http://") && !strings.HasPrefix(pkg.Base, "https://") {
+			return "", fmt.Errorf("repository %q names %q as the place of packages, want http or https", repo.ID, pkg.Base)
+		}
+		base = pkg.Base
+	}
+	return join(base, pkg.Href)
 }
 
 // CheckRPM verifies that the package in r is the one that the row names and that one of the keys signed it, and returns

@@ -76,6 +76,9 @@ func Resolve(ctx context.Context, f *fetch.Fetcher, in *manifest.Inputs) (*Resol
 		results = append(results, r.run(ctx, packages.jobs())...)
 	}
 	res := &Resolution{Warnings: in.Warnings(), Blobs: map[string]*fetch.Blob{}}
+	if len(in.Artifacts.RPMs.Modules) > 0 {
+		res.Warnings = append(res.Warnings, "rpms.modules is not looked at by this version: packages are taken as listed")
+	}
 	var errs []error
 	for _, j := range results {
 		res.Rows = append(res.Rows, j.rows...)
