@@ -15,7 +15,7 @@ import (
 // texts are the shell files that offbake runs on hosts: recipes/NAME.sh, recipes/checks/NAME.sh, recipes/trials/NAME.sh
 // (both optional), and steps/ for what surrounds them.
 //
-//go:embed recipes steps
+//go:embed recipes/*.sh recipes/checks/*.sh recipes/trials/*.sh steps/*.sh
 var texts embed.FS
 
 // text returns an embedded shell file, "" when there is none.
