@@ -41,6 +41,9 @@ func (d hostDir) make() error {
 
 // mount puts an overlay over layers, topmost first, at root.
 func (d hostDir) mount(layers []string) error {
+	if err := copyAttributes(d.upper(), layers[0]); err != nil {
+		return err
+	}
 	plain := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s",
 		strings.Join(layers, ":"), d.upper(), filepath.Join(d.path(), "work"))
 	// Nobody mounts the upper layer again after a crash, so nothing need ever reach the disk; and a folder of the base
@@ -52,6 +55,22 @@ func (d hostDir) mount(layers []string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("mounting overlay in %q: %w", d.work, err)
+	}
+	return nil
+}
+
+// copyAttributes gives the upper layer's folder, which stands for / of the overlay, what / of the base has.
+func copyAttributes(to, from string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(from, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: from, Err: err}
+	}
+	if err := errors.Join(
+		unix.Chown(to, int(st.Uid), int(st.Gid)),
+		unix.Chmod(to, st.Mode&0o7777),
+		unix.UtimesNanoAt(unix.AT_FDCWD, to, []unix.Timespec{st.Atim, st.Mtim}, 0),
+	); err != nil {
+		return fmt.Errorf("copying attributes of %q: %w", from, err)
 	}
 	return nil
 }

@@ -144,6 +144,15 @@ func TestTwoGuests(t *testing.T) {
 // TestStartFails has a root file system that cannot boot.
 func TestStartFails(t *testing.T) {
 	empty := t.TempDir()
+	small := filepath.Join(t.TempDir(), "small.tar")
+	f, err := os.Create(small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := guest.Pack(context.Background(), empty, f); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name string
 		c    guest.Config
@@ -153,7 +162,7 @@ func TestStartFails(t *testing.T) {
 		{"name that is a path", guest.Config{Name: "../x", Rootfs: empty, Work: workDir()}},
 		{"no name", guest.Config{Rootfs: empty, Work: workDir()}},
 		{"digest that is a path", guest.Config{Name: name("x"), Rootfs: rootfs(t), Work: workDir(), Digest: "../x"}},
-		{"digest of other bytes", guest.Config{Name: name("x"), Rootfs: rootfs(t), Work: workDir(), Digest: strings.Repeat("0", 64)}},
+		{"digest of other bytes", guest.Config{Name: name("x"), Rootfs: small, Work: workDir(), Digest: strings.Repeat("0", 64)}},
 		{"relative work folder", guest.Config{Name: name("x"), Rootfs: empty, Work: "work"}},
 		{"prepare that fails", guest.Config{Name: name("x"), Rootfs: empty, Work: workDir(),
 			Prepare: func(string) error { return errors.New("no") }}},

@@ -155,16 +155,41 @@ func unpackTo(ctx context.Context, rootfs, dir string) (err error) {
 		return err
 	}
 	defer plain.Close()
-	if err := unpack(ctx, plain, tmp); err != nil {
+	whole := &trailer{r: plain}
+	if err := unpack(ctx, whole, tmp); err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, raw); err != nil {
-		return err
+	for _, rest := range []io.Reader{whole, raw} { // tar stops at the end mark; checksums stand behind it
+		if _, err := io.Copy(io.Discard, rest); err != nil {
+			return err
+		}
+	}
+	if whole.zeros < 2*tarBlock {
+		return errors.New("unpacking: the tar is cut off")
 	}
 	if got, want := hex.EncodeToString(h.Sum(nil)), filepath.Base(dir); got != want {
 		return fmt.Errorf("unpacking: got sha256 %s, want %s: the file changed", got, want)
 	}
 	return os.Rename(tmp, dir)
+}
+
+const tarBlock = 512
+
+// trailer counts the zero bytes at the end of what was read. A tar ends in two blocks of them (pax(1), ustar Interchange
+// Format), but GNU tar takes the end of the file for the end of the archive as well.
+type trailer struct {
+	r     io.Reader
+	zeros int
+}
+
+func (t *trailer) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	content := len(bytes.TrimRight(p[:n], "\x00"))
+	if content > 0 {
+		t.zeros = 0
+	}
+	t.zeros += n - content
+	return n, err
 }
 
 // decompress tells the compression by its magic number.

@@ -11,11 +11,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/offbake/offbake/internal/atomicfile"
@@ -131,17 +131,32 @@ func (b *Cloud) publish(out *atomicfile.File, r record) (provision.Made, error) 
 	return provision.Made{Path: b.tarPath(r.Name)}, nil
 }
 
-// pack writes root to w as a zstd-compressed tar and returns the digest and size of what it wrote.
+// pack writes root to w as a zstd-compressed tar and returns the digest and size of what it wrote. The zstd program
+// compresses on all cores in another process; a tar and its program are needed anyway.
 func pack(ctx context.Context, root string, w io.Writer) (digest string, size int64, err error) {
-	h := sha256.New()
-	n := &counter{}
-	z, err := zstd.NewWriter(io.MultiWriter(w, h, n))
+	h, n := sha256.New(), &counter{}
+	var stderr bytes.Buffer
+	zstd := exec.CommandContext(ctx, "zstd", "--quiet", "--stdout", "-3", "--threads=0")
+	zstd.Stdout, zstd.Stderr = io.MultiWriter(w, h, n), &stderr
+	in, err := zstd.StdinPipe()
 	if err != nil {
 		return "", 0, err
 	}
-	err = guest.Pack(ctx, root, z)
-	if err := errors.Join(err, z.Close()); err != nil {
-		return "", 0, fmt.Errorf("packing: %w", err)
+	if err := zstd.Start(); err != nil {
+		return "", 0, err
+	}
+	packErr := guest.Pack(ctx, root, in)
+	closeErr := in.Close()
+	err = zstd.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return "", 0, context.Cause(ctx)
+	case err != nil: // the cause, where Pack only found its pipe broken
+		return "", 0, fmt.Errorf("running zstd: %w%s", err, lastLine(stderr.Bytes()))
+	case packErr != nil:
+		return "", 0, packErr
+	case closeErr != nil:
+		return "", 0, closeErr
 	}
 	return hex.EncodeToString(h.Sum(nil)), n.n, nil
 }

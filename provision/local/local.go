@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 
@@ -47,7 +48,7 @@ type Cloud struct {
 
 var _ provision.Cloud = (*Cloud)(nil)
 
-// New returns a builder. That it needs root, systemd-nspawn and GNU tar shows in Create.
+// New returns a builder. It needs root, systemd-nspawn, GNU tar and zstd; Create says what is missing.
 func New(c Config) (*Cloud, error) {
 	for _, path := range []*string{&c.Base, &c.Out, &c.Work} {
 		abs, err := filepath.Abs(*path)
@@ -78,6 +79,11 @@ func (b *Cloud) Base(ctx context.Context, _ manifest.Image) (provision.Base, err
 
 // Create boots a guest called name on base, which must be what Base returned.
 func (b *Cloud) Create(ctx context.Context, name string, base provision.Base, img manifest.Image) (provision.Host, error) {
+	for _, program := range []string{"systemd-nspawn", "tar", "zstd"} { // the last are Capture's: too late to learn it there
+		if _, err := exec.LookPath(program); err != nil {
+			return nil, fmt.Errorf("creating host %q: %w", name, err)
+		}
+	}
 	own, err := b.Base(ctx, img)
 	if err != nil {
 		return nil, err

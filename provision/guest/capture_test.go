@@ -1,0 +1,137 @@
+package guest
+
+import (
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestCaptureOverflow sends more than the kernel holds for a capture that nobody reads: what was lost must not pass for
+// what was never sent.
+func TestCaptureOverflow(t *testing.T) {
+	g, err := newGateway(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.close()
+	l, err := g.connect(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.disconnect(l)
+	for _, tt := range []struct {
+		name    string
+		packets int
+		lost    bool
+	}{{"fits", 100, false}, {"overflows", 50_000, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := openCapture(l, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.close()
+			close(c.done) // nobody reads
+			if err := send(l, tt.packets); err != nil {
+				t.Fatal(err)
+			}
+			left, err := c.drain()
+			if lost := err != nil && strings.Contains(err.Error(), "dropped"); lost != tt.lost || !lost && err != nil {
+				t.Errorf("got %v, want an error on lost packets to be %t", err, tt.lost)
+			}
+			if !tt.lost && len(left) != tt.packets {
+				t.Errorf("got %d packets, want %d", len(left), tt.packets)
+			}
+		})
+	}
+}
+
+func send(l *link, packets int) error {
+	return inNetwork(l.ns, func() error {
+		conn, err := net.Dial("udp", "192.0.2.1:9")
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		payload := make([]byte, 1200)
+		for range packets {
+			if _, err := conn.Write(payload); err != nil && !errors.Is(err, unix.ENOBUFS) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// TestGatewayNumbers shows that links get numbers of their own, and again when they are free.
+func TestGatewayNumbers(t *testing.T) {
+	g, err := newGateway(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.close()
+	for _, want := range []int{3, 4} {
+		l, err := g.connect(0)
+		if err != nil || l.number != want {
+			t.Fatalf("got %v, %v, want number %d", l, err, want)
+		}
+		defer g.disconnect(l)
+	}
+	l, err := g.connect(0)
+	if err != nil || l.number != 5 {
+		t.Fatalf("got %v, %v, want number 5", l, err)
+	}
+	g.disconnect(l)
+	if l, err = g.connect(0); err != nil || l.number != 5 {
+		t.Fatalf("after disconnect: got %v, %v, want number 5", l, err)
+	}
+	g.disconnect(l)
+	for n := range lastNetwork + 1 {
+		g.used[n] = true
+	}
+	if _, err := g.connect(0); err == nil {
+		t.Error("with all numbers taken: got nil, want an error")
+	}
+}
+
+func FuzzReadPacket(f *testing.F) {
+	for _, s := range []struct {
+		ethertype uint16
+		packet    string // hex
+	}{
+		{unix.ETH_P_IP, "4500001d00000000401100000ad50003c0000201123400350009000078"},
+		{unix.ETH_P_IP, "4500002800002000400600000ad50003c000020112340050"},
+		{unix.ETH_P_IPV6, "6000000000083afffd000213000000000000000000000003ff0200000000000000000000000000168f00000000000000"},
+		{unix.ETH_P_IPV6, "60000000000000ff"},
+		{unix.ETH_P_ARP, ""},
+		{0x88cc, "78"},
+	} {
+		packet, err := hex.DecodeString(s.packet)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(s.ethertype, packet)
+	}
+	f.Fuzz(func(t *testing.T, ethertype uint16, packet []byte) {
+		a, ok := readPacket(ethertype, make([]byte, 6), packet)
+		if !ok {
+			noise := ethertype == unix.ETH_P_ARP || ethertype == unix.ETH_P_IPV6 && a.Proto == "ipv6-icmp"
+			if !noise {
+				t.Errorf("a packet of type %#04x is no attempt: %+v", ethertype, a)
+			}
+			return
+		}
+		if ip := ethertype == unix.ETH_P_IP || ethertype == unix.ETH_P_IPV6; ip && a.Address != "" {
+			if _, err := netip.ParseAddr(a.Address); err != nil {
+				t.Error(err)
+			}
+		}
+		if a.Proto == "" || a.Port < 0 || a.Port > 65535 || strings.HasSuffix(a.Name, ".") {
+			t.Errorf("got %+v", a)
+		}
+	})
+}
