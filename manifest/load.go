@@ -7,8 +7,9 @@ import (
 	"slices"
 )
 
-// maxManifest bounds the text of a manifest: people write them.
-const maxManifest = 1 << 20
+// maxManifest bounds the text of a manifest: people write them, and for odd texts the library takes time in the square of
+// their length.
+const maxManifest = 256 << 10
 
 // Manifest is a manifest as it was written: checked as far as that goes without variables, which each verb brings for
 // the part that it reads. It is immutable.

@@ -108,7 +108,7 @@ func TestTextsThatAreNoManifest(t *testing.T) {
 		{"NUL", head + "\x00", "m:5: want text in UTF-8 without tabs, control and invisible characters"},
 		{"escape sequence in a comment", head + "# \x1b[2J\n", "m:5: want text in UTF-8 without tabs, control and invisible characters"},
 		{"text that turns around", head + "# \u202e\n", "m:5: want text in UTF-8 without tabs, control and invisible characters"},
-		{"too large", strings.Repeat("#\n", 1<<20), "m:1: got 2097152 bytes, want at most 1048576"},
+		{"too large", strings.Repeat("#\n", 1<<20), "m:1: got 2097152 bytes, want at most 262144"},
 	} {
 		m, err := manifest.Parse("m", []byte(test.src))
 		var e *manifest.Error

@@ -73,8 +73,9 @@ func (n *node) list() []*node {
 }
 
 const (
-	maxDepth = 32 // levels; the deepest of the schema is 5
-	maxText  = 64 // characters of a key that a message may repeat
+	maxDepth = 32  // levels; the deepest of the schema is 5
+	maxText  = 64  // characters of a key that a message may repeat
+	maxOdd   = 100 // odd tokens before the rest is not worth a look
 
 	secondDocument = "a second document is not allowed"
 	textKey        = "a key must be plain text"
@@ -175,6 +176,9 @@ func (g *grower) scan(tokens token.Tokens) bool {
 		}
 		if flow > maxDepth || dashes > maxDepth {
 			g.fail(at.Line, at.Column, "", "nested too deep")
+			return false
+		}
+		if len(g.errs) > maxOdd {
 			return false
 		}
 		content = content || t.Type != token.CommentType

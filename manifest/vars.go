@@ -87,7 +87,11 @@ func (m *Manifest) Vars(o VarOptions) (*Vars, []string, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading variables: %w", err)
 		}
-		warnings = append(warnings, more...)
+		for _, w := range more {
+			if !slices.Contains(warnings, w) { // one file may serve several images
+				warnings = append(warnings, w)
+			}
+		}
 	}
 	for _, arg := range o.Set {
 		name, value, ok := strings.Cut(arg, "=")
