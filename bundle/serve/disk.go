@@ -182,7 +182,8 @@ func readTrailer(f *os.File) (object, error) {
 		return object{}, fmt.Errorf("object file %q: %w", f.Name(), err)
 	}
 	if o.Size != fi.Size()-tailSize-int64(n) {
-		return object{}, fmt.Errorf("object file %q: got %d bytes of content, want %d", f.Name(), fi.Size()-tailSize-int64(n), o.Size)
+		return object{}, fmt.Errorf("object file %q: got %d bytes of content, want %d",
+			f.Name(), fi.Size()-tailSize-int64(n), o.Size)
 	}
 	return o, nil
 }

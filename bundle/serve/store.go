@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -95,7 +94,8 @@ func (s *Objects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := c.serve(); err != nil {
 		answer := asAnswer(err)
 		if answer.Status >= http.StatusInternalServerError {
-			s.o.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "answering", slog.String("session", session), slog.Any("cause", err))
+			s.o.Log.LogAttrs(r.Context(), slog.LevelError, "answering",
+				slog.String("session", session), slog.Any("cause", err))
 		}
 		if c.w.status != 0 {
 			panic(http.ErrAbortHandler) // too late to say it: cut the connection, so that the body is not taken for whole
@@ -103,7 +103,7 @@ func (s *Objects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.drain()
 		sendError(c.w, answer)
 	}
-	s.o.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelInfo, "request", slog.String("session", session),
+	s.o.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("session", session),
 		slog.String("method", r.Method), slog.String("key", c.key), slog.Int("status", c.w.status),
 		slog.Int64("bytes", c.w.bytes), slog.Duration("took", time.Since(start)))
 }

@@ -158,8 +158,10 @@ func (s *ufileStore) requestBy(ctx context.Context, client *http.Client, header 
 	return req, nil
 }
 
+type sdkCall func(*ufsdk.UFileRequest) error
+
 // try runs one SDK call until it succeeds, its error is final, or the tries are used up, and returns its last request.
-func (s *ufileStore) try(ctx context.Context, header http.Header, call func(*ufsdk.UFileRequest) error) (*ufsdk.UFileRequest, error) {
+func (s *ufileStore) try(ctx context.Context, header http.Header, call sdkCall) (*ufsdk.UFileRequest, error) {
 	var last *ufsdk.UFileRequest
 	err := s.retry(ctx, func() error {
 		req, err := s.request(ctx, header)

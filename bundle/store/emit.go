@@ -134,7 +134,8 @@ func emitYum(base string, x bundle.Index) ([]byte, error) {
 	found := false
 	for _, f := range x.Files {
 		if strings.HasPrefix(f.Path, "rpms/") && strings.Contains(f.Path, "+") {
-			return nil, fmt.Errorf("%q has another name in a store than in the repository: let bake stage the files, or serve the bundle itself", f.Path)
+			return nil, fmt.Errorf("%q has another name in a store than in the repository: "+
+				"let bake stage the files, or serve the bundle itself", f.Path)
 		}
 		found = found || f.Path == "rpms/repodata/repomd.xml"
 		if strings.HasPrefix(f.Path, "rpms/keys/") {

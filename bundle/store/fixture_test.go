@@ -8,17 +8,68 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/offbake/offbake/bundle"
+	"github.com/offbake/offbake/bundle/serve"
 	"github.com/offbake/offbake/bundle/sign"
 	"github.com/offbake/offbake/bundle/store"
 	"github.com/offbake/offbake/manifest"
 )
+
+var testKey = serve.Key{Public: "TOKEN_test", Private: "secret-of-tests"}
+
+// service is the UFile-compatible server of package serve on loopback.
+type service struct {
+	*httptest.Server
+	dir string
+}
+
+func newService(t testing.TB, o serve.StoreOptions) *service {
+	t.Helper()
+	o.Dir, o.Bucket, o.Keys, o.Strict = t.TempDir(), "bkt", []serve.Key{testKey}, true
+	s, err := serve.Store(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(smallPages(s))
+	t.Cleanup(func() {
+		srv.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &service{srv, o.Dir}
+}
+
+// smallPages lets a few dozen objects fill several pages. A query is not signed.
+func smallPages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range []string{"max-keys=", "max-parts="} {
+			r.URL.RawQuery = strings.Replace(r.URL.RawQuery, name+"1000", name+"20", 1)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *service) open(t testing.TB, o store.Options) store.Store {
+	t.Helper()
+	o.Endpoint, o.PublicKey, o.PrivateKey = s.URL, testKey.Public, testKey.Private
+	if o.Backoff == 0 {
+		o.Backoff = time.Millisecond
+	}
+	st, err := store.Open("ufile://bkt/some/prefix", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
 
 // sample is a signed bundle, accepted.
 type sample struct {

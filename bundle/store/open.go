@@ -78,7 +78,8 @@ func ParseBundle(rawURL string) (storeURL, name, version string, err error) {
 	storeURL, name = cutLast(rest)
 	scheme, root, _ := strings.Cut(storeURL, ":")
 	if scheme != schemeUFile && scheme != schemeDir || strings.Trim(root, "/") == "" || name == "" || version == "" {
-		return "", "", "", fmt.Errorf("bundle %q: want ufile://BUCKET/PREFIX/NAME/VERSION or dir:PATH/NAME/VERSION", transport.Redact(rawURL))
+		return "", "", "", fmt.Errorf("bundle %q: want ufile://BUCKET/PREFIX/NAME/VERSION or dir:PATH/NAME/VERSION",
+			transport.Redact(rawURL))
 	}
 	return storeURL, name, version, nil
 }

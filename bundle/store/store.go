@@ -28,8 +28,8 @@ type Upload struct {
 }
 
 // Store is a flat object store. Keys are slash-separated paths without "." or "..", empty elements or control characters;
-// how they are written in the store is its own matter. Every method may be called again after any error; implementations retry what is safe
-// to retry, so that an error is worth telling. A missing object is fs.ErrNotExist.
+// how they are written in the store is its own matter. Every method may be called again after any error; implementations
+// retry what is safe to retry, so that an error is worth telling. A missing object is fs.ErrNotExist.
 type Store interface {
 	// Head describes one object.
 	Head(ctx context.Context, key string) (Object, error)
