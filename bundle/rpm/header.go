@@ -140,12 +140,15 @@ func (raw *rawHeader) decode() (*Header, error) {
 		d.err = sig.err
 	}
 	for _, word := range []string{h.Name, h.EVR.Version, h.EVR.Release, h.Arch} {
-		if d.err == nil && (!printable(word) || strings.Contains(word, " ")) {
+		if d.err == nil && !isWord(word) {
 			d.err = fmt.Errorf("got %q with bad name, version, release or architecture: %w", h.NEVRA(), errBadHeader)
 		}
 	}
 	return h, d.err
 }
+
+// isWord says whether s can stand in a package's name.
+func isWord(s string) bool { return printable(s) && !strings.Contains(s, " ") }
 
 // printable says whether s is there and without control characters.
 func printable(s string) bool {

@@ -1,10 +1,10 @@
 package rpm
 
 import (
-	"encoding/xml"
+	"bytes"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 )
 
 // primaryParser builds packages from the tokens of primary.xml.
@@ -12,93 +12,93 @@ type primaryParser struct {
 	add func(*Package) error
 
 	strings map[string]string // interned: names and versions repeat by the hundred
-	evrs    map[EVR]*EVR
+	evrs    map[string]*EVR   // by epoch, version and release with a zero byte after each
+	evrKey  []byte            // of the last one: dependencies of one version stand together
+	lastEVR *EVR
 
-	pkg  *Package
-	deps *[]Dep           // the list that rpm:entry adds to
-	text *strings.Builder // set where the element's text is wanted
-	buf  strings.Builder
+	pkg     *Package
+	deps    []Dep  // of the list that is being read
+	inList  *[]Dep // where they go
+	text    []byte
+	collect bool // the text of the element that is being read is wanted
 }
 
 // parsePrimary calls add for every package of a primary.xml, in its order.
 func parsePrimary(r io.Reader, add func(*Package) error) error {
-	p := &primaryParser{add: add, strings: map[string]string{}, evrs: map[EVR]*EVR{}}
+	p := &primaryParser{add: add, strings: map[string]string{}, evrs: map[string]*EVR{}, lastEVR: &EVR{}}
 	return walkXML(r, p.token)
 }
 
-func (p *primaryParser) token(t xml.Token) error {
-	switch t := t.(type) {
-	case xml.StartElement:
-		return p.start(t)
-	case xml.CharData:
-		if p.text != nil {
-			p.text.Write(t)
-		}
-	case xml.EndElement:
-		return p.end(t.Name.Local)
-	}
-	return nil
-}
-
-func (p *primaryParser) start(e xml.StartElement) error {
-	if e.Name.Local == "package" {
+func (p *primaryParser) token(t *xmlToken) error {
+	switch {
+	case t.kind == startElement && string(t.name) == "package":
 		if p.pkg != nil {
 			return fmt.Errorf("got a package inside package %q", p.pkg.Name)
 		}
 		p.pkg = &Package{}
 		return nil
-	}
-	if p.pkg == nil {
+	case p.pkg == nil:
 		return nil
+	case t.kind == startElement:
+		return p.start(t)
+	case t.kind == endElement:
+		return p.end(t)
 	}
-	var err error
-	switch e.Name.Local {
+	if p.collect {
+		p.text = append(p.text, t.text...)
+	}
+	return nil
+}
+
+func (p *primaryParser) start(t *xmlToken) (err error) {
+	p.collect = false
+	switch string(t.name) {
 	case "name", "arch", "sourcerpm", "file":
 		p.want()
 	case "checksum":
-		p.pkg.Checksum.Type = p.intern(attr(e, "type"))
+		p.pkg.Checksum.Type = p.intern(t.attr("type"))
 		p.want()
 	case "version":
-		p.pkg.EVR = p.evr(e)
+		p.pkg.EVR = *p.evr(t)
 	case "size":
-		p.pkg.Size, err = parseSize(attr(e, "package"))
+		p.pkg.Size, err = parseSize(string(t.attr("package")))
 	case "location":
-		p.pkg.Href, p.pkg.Base = attr(e, "href"), attr(e, "base")
+		p.pkg.Href, p.pkg.Base = string(t.attr("href")), p.intern(t.attr("base"))
 	case "header-range":
-		if p.pkg.HeaderStart, err = parseSize(attr(e, "start")); err == nil {
-			p.pkg.HeaderEnd, err = parseSize(attr(e, "end"))
+		if p.pkg.HeaderStart, err = parseSize(string(t.attr("start"))); err == nil {
+			p.pkg.HeaderEnd, err = parseSize(string(t.attr("end")))
 		}
 	case "entry":
-		return p.entry(e)
+		if p.inList != nil {
+			err = p.entry(t)
+		}
 	default:
-		if list := p.pkg.depList(e.Name.Local); list != nil {
-			p.deps = list
+		if list := p.pkg.depList(t.name); list != nil {
+			p.inList, p.deps = list, p.deps[:0]
 		}
 	}
 	return err
 }
 
 // want starts to collect the text of the element that was just opened.
-func (p *primaryParser) want() {
-	p.buf.Reset()
-	p.text = &p.buf
-}
+func (p *primaryParser) want() { p.collect, p.text = true, p.text[:0] }
 
-func (p *primaryParser) end(name string) error {
-	if p.pkg == nil {
-		return nil
-	}
-	if name == "package" {
+func (p *primaryParser) end(t *xmlToken) (err error) {
+	if string(t.name) == "package" {
 		pkg := p.pkg
-		p.pkg, p.text, p.deps = nil, nil, nil
+		p.pkg, p.inList, p.collect = nil, nil, false
 		return p.finish(pkg)
 	}
-	if p.text == nil {
+	if p.inList != nil && p.pkg.depList(t.name) == p.inList {
+		*p.inList = append(*p.inList, p.deps...)
+		p.inList = nil
+	}
+	if !p.collect {
 		return nil
 	}
-	text := strings.TrimSpace(p.text.String())
-	p.text = nil
-	switch name {
+	p.collect = false
+	text := bytes.Trim(p.text, xmlSpace)
+	switch string(t.name) {
 	case "name":
 		p.pkg.Name = p.intern(text)
 	case "arch":
@@ -108,66 +108,76 @@ func (p *primaryParser) end(name string) error {
 	case "file":
 		p.pkg.Files = append(p.pkg.Files, p.intern(text))
 	case "checksum":
-		d, err := parseDigest(p.pkg.Checksum.Type, text)
-		p.pkg.Checksum = d
-		return err
+		p.pkg.Checksum, err = parseDigest(p.pkg.Checksum.Type, string(text))
 	}
-	return nil
+	return err
 }
 
 func (p *primaryParser) finish(pkg *Package) error {
 	switch {
-	case pkg.Name == "" || pkg.Arch == "" || pkg.EVR.Version == "" || pkg.EVR.Release == "":
-		return fmt.Errorf("got package %q without name, architecture, version or release", pkg.NEVRA())
-	case pkg.Href == "":
-		return fmt.Errorf("got package %q without location", pkg.NEVRA())
+	case !isWord(pkg.Name) || !isWord(pkg.Arch) || !isWord(pkg.EVR.Version) || !isWord(pkg.EVR.Release):
+		return fmt.Errorf("got package %q with bad name, architecture, version or release", pkg.NEVRA())
+	case !printable(pkg.Href):
+		return fmt.Errorf("got package %q with bad location %q", pkg.NEVRA(), pkg.Href)
 	case pkg.Checksum.Type == "":
 		return fmt.Errorf("got package %q without checksum", pkg.NEVRA())
 	}
+	pkg.Files = slices.Clip(pkg.Files)
 	return p.add(pkg)
 }
 
-func (p *primaryParser) entry(e xml.StartElement) error {
-	if p.deps == nil {
-		return nil
-	}
-	flags, err := parseFlags(attr(e, "flags"))
+func (p *primaryParser) entry(t *xmlToken) error {
+	flags, err := parseFlags(string(t.attr("flags")))
 	if err != nil {
 		return err
 	}
-	d := Dep{Name: p.intern(attr(e, "name")), Flags: flags}
+	d := Dep{Name: p.intern(t.attr("name")), Flags: flags}
 	if d.Name == "" {
 		return fmt.Errorf("got dependency without name in package %q", p.pkg.Name)
 	}
 	if flags != 0 {
-		evr := p.evr(e)
-		if d.EVR = p.evrs[evr]; d.EVR == nil {
-			d.EVR = &evr
-			p.evrs[evr] = d.EVR
-		}
+		d.EVR = p.evr(t)
 	}
-	if pre := attr(e, "pre"); pre != "" && pre != "0" {
+	if pre := t.attr("pre"); len(pre) > 0 && string(pre) != "0" {
 		d.Flags |= Pre
 	}
-	*p.deps = append(*p.deps, d)
+	p.deps = append(p.deps, d)
 	return nil
 }
 
-func (p *primaryParser) evr(e xml.StartElement) EVR {
-	return EVR{Epoch: p.intern(attr(e, "epoch")), Version: p.intern(attr(e, "ver")), Release: p.intern(attr(e, "rel"))}
+// evr is the version that an element's attributes state, one value for all that are equal.
+func (p *primaryParser) evr(t *xmlToken) *EVR {
+	epoch, version, release := t.attr("epoch"), t.attr("ver"), t.attr("rel")
+	last := len(p.evrKey)
+	for _, part := range [][]byte{epoch, version, release} {
+		p.evrKey = append(append(p.evrKey, part...), 0)
+	}
+	same := bytes.Equal(p.evrKey[:last], p.evrKey[last:])
+	p.evrKey = p.evrKey[:copy(p.evrKey, p.evrKey[last:])]
+	if same {
+		return p.lastEVR
+	}
+	evr := p.evrs[string(p.evrKey)]
+	if evr == nil {
+		evr = &EVR{Epoch: p.intern(epoch), Version: p.intern(version), Release: p.intern(release)}
+		p.evrs[string(p.evrKey)] = evr
+	}
+	p.lastEVR = evr
+	return evr
 }
 
-func (p *primaryParser) intern(s string) string {
-	if known, ok := p.strings[s]; ok {
+func (p *primaryParser) intern(s []byte) string {
+	if known, ok := p.strings[string(s)]; ok {
 		return known
 	}
-	p.strings[s] = s
-	return s
+	text := string(s)
+	p.strings[text] = text
+	return text
 }
 
 // depList is the list that an element of primary.xml fills, nil for other elements.
-func (p *Package) depList(element string) *[]Dep {
-	switch element {
+func (p *Package) depList(element []byte) *[]Dep {
+	switch string(element) {
 	case "provides":
 		return &p.Provides
 	case "requires":

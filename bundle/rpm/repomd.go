@@ -1,7 +1,6 @@
 package rpm
 
 import (
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -28,34 +27,26 @@ func parseRepomd(r io.Reader) (map[string]record, error) {
 	var current *record
 	var text strings.Builder
 	digestType := ""
-	err := walkXML(r, func(t xml.Token) error {
-		switch t := t.(type) {
-		case xml.StartElement:
+	err := walkXML(r, func(t *xmlToken) error {
+		switch {
+		case t.kind == startElement && string(t.name) == "data":
+			current = &record{kind: string(t.attr("type")), size: -1, openSize: -1}
+		case current == nil:
+		case t.kind == startElement:
 			text.Reset()
-			switch t.Name.Local {
-			case "data":
-				current = &record{kind: attr(t, "type"), size: -1, openSize: -1}
-			case "checksum", "open-checksum":
-				digestType = attr(t, "type")
-			case "location":
-				if current != nil {
-					current.href = attr(t, "href")
-				}
+			digestType = string(t.attr("type"))
+			if string(t.name) == "location" {
+				current.href = string(t.attr("href"))
 			}
-		case xml.CharData:
-			text.Write(t)
-		case xml.EndElement:
-			if current == nil {
-				return nil
+		case t.kind == charData:
+			text.Write(t.text)
+		case string(t.name) == "data":
+			if _, seen := records[current.kind]; !seen {
+				records[current.kind] = current.checked()
 			}
-			if t.Name.Local == "data" {
-				if _, seen := records[current.kind]; !seen {
-					records[current.kind] = current.checked()
-				}
-				current = nil
-				return nil
-			}
-			current.set(t.Name.Local, strings.TrimSpace(text.String()), digestType)
+			current = nil
+		default:
+			current.set(string(t.name), strings.TrimSpace(text.String()), digestType)
 		}
 		return nil
 	})
@@ -116,71 +107,4 @@ func parseSize(text string) (int64, error) {
 		return 0, fmt.Errorf("got size %q, want a whole number of bytes", text)
 	}
 	return int64(n), nil
-}
-
-// maxTokenBytes bounds one XML token, and so the memory that one takes: the longest real ones are descriptions.
-const maxTokenBytes = 4 << 20
-
-var errTokenTooLong = errors.New("XML token too long")
-
-// tokenLimit fails a read that would take a token beyond maxTokenBytes. encoding/xml itself has no bound.
-type tokenLimit struct {
-	r    io.Reader
-	left int
-}
-
-func (l *tokenLimit) Read(p []byte) (int, error) {
-	if l.left <= 0 {
-		return 0, errTokenTooLong
-	}
-	n, err := l.r.Read(p[:min(len(p), l.left)])
-	l.left -= n
-	return n, err
-}
-
-// walkXML calls visit for every token of a whole, well nested document. The token is valid until visit returns.
-func walkXML(r io.Reader, visit func(xml.Token) error) error {
-	limit := &tokenLimit{r: r}
-	dec := xml.NewDecoder(limit)
-	var open []string
-	seen := false
-	for {
-		limit.left = maxTokenBytes
-		t, err := dec.RawToken()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		switch t := t.(type) {
-		case xml.StartElement:
-			if len(open) == 0 && seen {
-				return fmt.Errorf("got a second root element %q", t.Name.Local)
-			}
-			seen = true
-			open = append(open, t.Name.Local)
-		case xml.EndElement:
-			if len(open) == 0 || open[len(open)-1] != t.Name.Local {
-				return fmt.Errorf("got unexpected end of element %q", t.Name.Local)
-			}
-			open = open[:len(open)-1]
-		}
-		if err := visit(t); err != nil {
-			return fmt.Errorf("at byte %d: %w", dec.InputOffset(), err)
-		}
-	}
-	if len(open) > 0 || !seen {
-		return io.ErrUnexpectedEOF
-	}
-	return nil
-}
-
-func attr(e xml.StartElement, name string) string {
-	for _, a := range e.Attr {
-		if a.Name.Local == name {
-			return a.Value
-		}
-	}
-	return ""
 }
