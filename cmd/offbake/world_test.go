@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -29,12 +30,16 @@ type world struct {
 	env     []string
 }
 
+// worldDir is the folder of the world, once it was made.
+var worldDir atomic.Pointer[string]
+
 // theWorld is built once: packages are built with rpmbuild, which takes seconds.
 var theWorld = sync.OnceValues(func() (*world, error) {
 	dir, err := os.MkdirTemp("", "offbake-world-")
 	if err != nil {
 		return nil, err
 	}
+	worldDir.Store(&dir)
 	standin := filepath.Join(dir, "standin")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", standin, "../../examples/standin")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
