@@ -216,20 +216,20 @@ func TestHostsRefuseWhatIsNotInTheIndex(t *testing.T) {
 
 func TestImagesFailWhereTheirProgramsDo(t *testing.T) {
 	for _, tt := range []struct {
-		fault, file, content, step, want string
+		fault, recipes, file, content, step, want string
 	}{
-		{"another version", "files/consul_1.6.1_linux_amd64", "#!/bin/sh\necho Consul v1.6.0\n", `checking "consul"`, "want v1.6.1"},
-		{"configuration refused", "files/consul_1.6.1_linux_amd64", `#!/bin/sh
+		{"another version", "consul", "files/consul_1.6.1_linux_amd64", "#!/bin/sh\necho Consul v1.6.0\n", `checking "consul"`, "want v1.6.1"},
+		{"configuration refused", "consul consul-server", "files/consul_1.6.1_linux_amd64", `#!/bin/sh
 case $1 in
 version) echo Consul v1.6.1 ;;
 validate) [ "${2##*/}" = least.hcl ] || { echo "bad $(grep -c dc1 "$2")" >&2; exit 1; } ;;
 esac
 `, `checking "consul"`, "bad 1"},
-		{"no program", "files/nomad_0.9.4_linux_amd64", "\x7fELF", `checking "nomad"`, ""},
-		{"plugin for another machine", "files/terraform-provider-null_v2.1.2_x4", "\x7fELF" + strings.Repeat("\x02", 60),
+		{"no program", "nomad", "files/nomad_0.9.4_linux_amd64", "\x7fELF", `checking "nomad"`, ""},
+		{"plugin for another machine", "terraform-plugins", "files/terraform-provider-null_v2.1.2_x4", "\x7fELF" + strings.Repeat("\x02", 60),
 			`checking "terraform-plugins"`, "for another machine"},
-		{"plugin that is no program", "files/terraform-provider-null_v2.1.2_x4", "<html>", `checking "terraform-plugins"`, "not a program"},
-		{"package that yum passes over", "rpms/repodata/abc-primary.xml.gz", zipped(primaryXML("wget", "lvm2", "unzip", "vim", "docker-ce",
+		{"plugin that is no program", "terraform-plugins", "files/terraform-provider-null_v2.1.2_x4", "<html>", `checking "terraform-plugins"`, "not a program"},
+		{"package that yum passes over", "yum", "rpms/repodata/abc-primary.xml.gz", zipped(primaryXML("wget", "lvm2", "unzip", "vim", "docker-ce",
 			"docker-ce-cli", "device-mapper-persistent-data")), `running recipe "yum"`, "package wget: not installed"},
 	} {
 		t.Run(tt.fault, func(t *testing.T) {
@@ -240,7 +240,7 @@ esac
 			if strings.HasPrefix(tt.file, "rpms/") {
 				c.base = func(string) { c.write("stub/offers", "lvm2\ndevice-mapper-persistent-data\n", 0o644) }
 			}
-			err := c.bakeTree(t, nomadClient(), provision.ByStore)
+			err := c.bakeTree(t, image("plain", strings.Fields(tt.recipes)...), provision.ByStore)
 			var step *provision.StepError
 			if !errors.As(err, &step) || step.Step != tt.step || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %s to fail with %q", err, tt.step, tt.want)

@@ -1,8 +1,10 @@
 package provision_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +27,7 @@ type trees struct {
 	bundle *bundle.Bundle
 	files  *httptest.Server
 	root   string // the one host
+	holder int    // process whose mount namespace has this machine's programs in root
 	base   func(root string)
 	made   func(root string, c provision.Capture)
 }
@@ -62,6 +65,7 @@ func (c *trees) Find(context.Context, manifest.Image, string) (provision.Made, b
 func (c *trees) Create(_ context.Context, name string, _ provision.Base, _ manifest.Image) (provision.Host, error) {
 	if _, err := os.Stat(c.root); errors.Is(err, os.ErrNotExist) {
 		c.makeRoot()
+		c.hold()
 	}
 	return treeHost{c, name}, nil
 }
@@ -178,17 +182,43 @@ type treeHost struct {
 
 func (h treeHost) Name() string { return h.name }
 
-// Run gives the command a mount namespace of its own, so that nothing stays mounted, and when sealed one without any
-// network.
-func (h treeHost) Run(ctx context.Context, c provision.Command) error {
-	const enter = `mount --rbind /usr "$1/host/usr" && mount -o remount,bind,ro "$1/host/usr" &&
-		mount --rbind /dev "$1/dev" && mount --rbind /proc "$1/proc" && exec chroot "$@"`
-	args := []string{"--mount", "--propagation", "private"}
-	if c.Sealed {
-		args = append(args, "--net")
+// hold starts the process that holds the mounts; with it they end, whatever becomes of the test.
+func (c *trees) hold() {
+	const mounts = `mount --bind /usr "$1/host/usr" && mount -o remount,bind,ro "$1/host/usr" &&
+		mount --rbind /dev "$1/dev" && mount --rbind /proc "$1/proc" && echo ready && exec cat`
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", mounts, "hold", c.root)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	args = append(args, "/bin/sh", "-c", enter, "enter", h.c.root)
-	cmd := exec.CommandContext(ctx, "unshare", append(args, c.Argv...)...)
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() {
+		stdin.Close() // ends cat
+		if err := cmd.Wait(); err != nil {
+			c.t.Errorf("the holder of the mounts: %v", err)
+		}
+	})
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || line != "ready\n" {
+		c.t.Fatalf("mounting into the tree: got %q, %v", line, err)
+	}
+	c.holder = cmd.Process.Pid
+}
+
+// Run runs the command in the tree, and when it is sealed in a network namespace without any interface.
+func (h treeHost) Run(ctx context.Context, c provision.Command) error {
+	args := []string{fmt.Sprintf("--mount=/proc/%d/ns/mnt", h.c.holder)}
+	if c.Sealed {
+		args = append(args, "unshare", "--net")
+	}
+	args = append(args, "chroot", h.c.root)
+	cmd := exec.CommandContext(ctx, "nsenter", append(args, c.Argv...)...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
 	err := cmd.Run()
