@@ -104,7 +104,7 @@ func TestPutRefusesOddAnswers(t *testing.T) {
 				writes.Add(1)
 			}
 			io.WriteString(w, body)
-		}, store.Options{Tries: 2})
+		}, store.Options{Tries: 1})
 		if err := st.Put(t.Context(), upload("k", content(ufile.BlockSize+1))); err == nil {
 			t.Errorf("%s: stored", fault)
 		}
