@@ -89,6 +89,7 @@ func dnfSpecs() []faulttest.RPMSpec {
 }
 
 func TestDnfReadsOurRepo(t *testing.T) {
+	t.Parallel()
 	b := newBundleRepo(t, faulttest.MustSigningKey(t, faulttest.KeyOptions{}), dnfSpecs()...)
 	out, err := b.dnf("-q", "repoquery", "--qf", "%{name} %{evr} %{arch} %{location}")
 	if err != nil {
@@ -117,6 +118,7 @@ func TestDnfReadsOurRepo(t *testing.T) {
 
 // TestDnfInstalls lets dnf resolve, check signatures and take the packages, by name, from our repository alone.
 func TestDnfInstalls(t *testing.T) {
+	t.Parallel()
 	b := newBundleRepo(t, faulttest.MustSigningKey(t, faulttest.KeyOptions{RSA: true}), dnfSpecs()...)
 	dest := t.TempDir()
 	out, err := b.dnf("-y", "install", "--downloadonly", "--downloaddir="+dest, "aa++")
@@ -138,13 +140,15 @@ func TestDnfInstalls(t *testing.T) {
 
 // TestDnfRefusesTampered gives dnf packages whose metadata was written anew after they were altered or signed by another.
 func TestDnfRefusesTampered(t *testing.T) {
+	t.Parallel()
 	b := newBundleRepo(t, faulttest.MustSigningKey(t, faulttest.KeyOptions{}), faulttest.RPMSpec{Name: "aa"})
 	path := b.dir + "/Packages/aa-1.0-1.noarch.rpm"
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	install := func() (string, error) { return b.dnf("-y", "install", "--downloadonly", "aa") }
+	// The age of what dnf has cached counts in whole seconds.
+	install := func() (string, error) { return b.dnf("-y", "--refresh", "install", "--downloadonly", "aa") }
 	if out, err := install(); err != nil {
 		t.Fatalf("untouched: %v: %s", err, out)
 	}

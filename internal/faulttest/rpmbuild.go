@@ -58,7 +58,7 @@ type RPMFile struct {
 // SigningKey signs RPMs, through gpg and rpmsign as packagers do, and documents.
 type SigningKey struct {
 	Entity *openpgp.Entity
-	home   string // GNUPGHOME with the private key
+	home   string // GNUPGHOME with the private key, "" until it signs its first RPM
 }
 
 // KeyOptions say what key NewSigningKey makes. The zero value is an EdDSA key of 2024 that never expires.
@@ -68,7 +68,7 @@ type KeyOptions struct {
 	Lifetime time.Duration
 }
 
-// NewSigningKey makes an OpenPGP key. Close it when done: gpg keeps an agent running for it.
+// NewSigningKey makes an OpenPGP key. Close it when done.
 func NewSigningKey(opts KeyOptions) (*SigningKey, error) {
 	created := opts.Created
 	if created.IsZero() {
@@ -88,26 +88,25 @@ func NewSigningKey(opts KeyOptions) (*SigningKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a signing key: %w", err)
 	}
-	// Not below a test's directory: the agent's socket is in here, and the path of a socket may have 108 bytes.
-	home, err := os.MkdirTemp("", "gnupg")
-	if err != nil {
-		return nil, err
-	}
-	key := &SigningKey{Entity: entity, home: home}
-	if err := key.importSecret(); err != nil {
-		return nil, errors.Join(fmt.Errorf("importing a signing key: %w", err), key.Close())
-	}
-	return key, nil
+	return &SigningKey{Entity: entity}, nil
 }
 
-func (k *SigningKey) importSecret() error {
+// prepare gives gpg the private key.
+func (k *SigningKey) prepare() (err error) {
+	if k.home != "" {
+		return nil
+	}
+	// Not below a test's directory: the agent's socket is in here, and the path of a socket may have 108 bytes.
+	if k.home, err = os.MkdirTemp("", "gnupg"); err != nil {
+		return err
+	}
 	var secret bytes.Buffer
 	if err := k.Entity.SerializePrivate(&secret, &packet.Config{DefaultHash: crypto.SHA256}); err != nil {
 		return err
 	}
 	cmd := exec.Command("gpg", "--batch", "--quiet", "--import")
 	cmd.Stdin = &secret
-	return k.run(cmd)
+	return runIn(k.home, cmd)
 }
 
 // Armored is the public key as a gpgkey file.
@@ -128,23 +127,27 @@ func (k *SigningKey) Armored() ([]byte, error) {
 func (k *SigningKey) KeyID() string { return k.Entity.PrimaryKey.KeyIdString() }
 
 // SignRPMs signs RPM files in place. args go to rpmsign, as "--rpmv3" for signatures over header and payload too.
-func (k *SigningKey) SignRPMs(files []string, args ...string) error {
+func (k *SigningKey) SignRPMs(files []string, args ...string) (err error) {
+	if err := k.prepare(); err != nil {
+		return fmt.Errorf("importing a signing key: %w", err)
+	}
+	// gpg leaves an agent behind; whoever is killed between two calls shall leave none.
+	defer func() { err = errors.Join(err, runIn(k.home, exec.Command("gpgconf", "--kill", "gpg-agent"))) }()
 	args = append([]string{"--addsign", "--define", "_gpg_name " + k.KeyID(), "--define", "__gpg /usr/bin/gpg",
 		"--define", "_gpg_sign_cmd_extra_args --batch --quiet"}, args...)
-	if err := k.run(exec.Command("rpmsign", append(args, files...)...)); err != nil {
+	if err := runIn(k.home, exec.Command("rpmsign", append(args, files...)...)); err != nil {
 		return fmt.Errorf("signing RPMs: %w", err)
 	}
 	return nil
 }
 
-// Close ends gpg's agent and removes its files.
+// Close removes the private key from disk.
 func (k *SigningKey) Close() error {
-	// Fails where no agent was started, which is as good.
-	_ = k.run(exec.Command("gpgconf", "--kill", "gpg-agent"))
+	if k.home == "" {
+		return nil
+	}
 	return os.RemoveAll(k.home)
 }
-
-func (k *SigningKey) run(cmd *exec.Cmd) error { return runIn(k.home, cmd) }
 
 // runIn runs cmd with home as its home directory, so that nothing of the user's counts.
 func runIn(home string, cmd *exec.Cmd) error {
