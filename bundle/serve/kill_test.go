@@ -41,10 +41,13 @@ func TestMain(m *testing.M) {
 	os.Exit(1)
 }
 
-// child is a server in a process of its own.
-func child(t *testing.T, dir string) (address string, kill func()) {
+// child is a server in a process of its own. No file may grow above maxFile KiB, if that is not 0.
+func child(t *testing.T, dir string, maxFile int) (address string, kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
+	if maxFile > 0 {
+		cmd = exec.Command("sh", "-c", fmt.Sprintf(`ulimit -f %d && exec "$0"`, maxFile*2), os.Args[0]) // in 512 bytes
+	}
 	cmd.Env = append(os.Environ(), childEnv+"="+dir)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -76,7 +79,7 @@ func TestKilled(t *testing.T) {
 	acknowledged := map[string]bool{}
 	var id string
 	for round := range 3 {
-		address, kill := child(t, dir)
+		address, kill := child(t, dir, 0)
 		if round == 0 {
 			id = initiateAt(t, address, "big")
 		}
@@ -156,4 +159,40 @@ func initiateAt(t *testing.T, address, key string) string {
 		t.Fatalf("got %+v, %v", state, err)
 	}
 	return state.UploadID
+}
+
+// Writes fail in the middle, as on a full disk: the client is told, nothing is left of what failed, and what was there
+// stays and can be read.
+func TestWriteFails(t *testing.T) {
+	dir := t.TempDir()
+	address, kill := child(t, dir, 1024)
+	if status := putAt(address, "/k", "k", []byte("before")); status != 200 {
+		t.Fatalf("got status %d", status)
+	}
+	id := initiateAt(t, address, "big")
+	for target, key := range map[string]string{"/k": "k", "/new": "new", "/big?partNumber=0&uploadId=" + id: "big"} {
+		if status := putAt(address, target, key, block('x')[:2<<20]); status != 500 {
+			t.Errorf("%s: got status %d, want 500", target, status)
+		}
+	}
+	if left, err := os.ReadDir(dir + "/tmp"); err != nil || len(left) != 0 {
+		t.Errorf("temporary files are left: %v, %v", left, err)
+	}
+	if status := putAt(address, "/later", "later", []byte("works")); status != 200 {
+		t.Errorf("afterwards: got status %d", status)
+	}
+	kill()
+	s := start(t, serve.StoreOptions{Dir: dir})
+	if got := s.get(t, "k"); string(got) != "before" {
+		t.Errorf("the object is now %d bytes", len(got))
+	}
+	s.wantAbsent(t, "new")
+	if list, err := s.sdk(t).ListParts(id, 0, 0); err != nil || len(list.Parts) != 0 {
+		t.Errorf("got the parts %+v, %v; want none", list.Parts, err)
+	}
+	s.part(t, "big", id, 0, block('y')).want(t, 200, 0) // room again
+	s.finish(t, "big", id, ufile.PartETag(block('y'))).want(t, 200, 0)
+	if got := s.get(t, "big"); !bytes.Equal(got, block('y')) {
+		t.Error("big: got other bytes")
+	}
 }

@@ -118,12 +118,18 @@ type call struct {
 	body  io.Reader
 }
 
+// drainTime bounds drain: whoever has no key must not hold a connection for long.
+const drainTime = 5 * time.Second
+
 // drain reads what a client still sends, up to a part's worth: one that is cut off while it sends would see a reset
 // connection instead of the answer.
 func (c *call) drain() {
-	if c.r.Header.Get("Expect") == "" { // one that waits for leave to send is just not given it
-		io.CopyN(io.Discard, c.body, ufile.BlockSize+1)
+	if c.r.Header.Get("Expect") != "" {
+		return // one that waits for leave to send is just not given it
 	}
+	// Without support for deadlines (a recorder in a test) the body cannot stall either.
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(drainTime))
+	io.CopyN(io.Discard, c.r.Body, ufile.BlockSize+1)
 }
 
 // asAnswer says to the client what it may know of an error: all of one that is its own, nothing of a server's.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	ufsdk "github.com/ufilesdk-dev/ufile-gosdk"
@@ -27,7 +26,6 @@ type ufileStore struct {
 	tries          int
 	backoff        time.Duration
 	slots          chan []byte // room for a part; whoever holds one may send
-	puts           keyLocks
 }
 
 const (
@@ -214,37 +212,4 @@ func temporary(err error) bool {
 	var altered *AlteredError
 	var changed *restartError
 	return !errors.As(err, &altered) && !errors.As(err, &changed) && transport.Temporary(err)
-}
-
-// keyLocks lets one Put at a time work on a key: two would share a journal entry.
-type keyLocks struct {
-	mu   sync.Mutex
-	held map[string]chan struct{}
-}
-
-func (l *keyLocks) lock(ctx context.Context, key string) (unlock func(), err error) {
-	for {
-		l.mu.Lock()
-		if l.held == nil {
-			l.held = map[string]chan struct{}{}
-		}
-		free, busy := l.held[key]
-		if !busy {
-			free = make(chan struct{})
-			l.held[key] = free
-			l.mu.Unlock()
-			return func() {
-				l.mu.Lock()
-				defer l.mu.Unlock()
-				delete(l.held, key)
-				close(free)
-			}, nil
-		}
-		l.mu.Unlock()
-		select {
-		case <-free:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
 }

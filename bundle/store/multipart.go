@@ -39,8 +39,7 @@ type multipart struct {
 // putParts sends a large object: what an earlier run sent of it is kept. Nothing is at the key before all is there and
 // the sha256 of what was read is the one that was promised.
 func (s *ufileStore) putParts(ctx context.Context, key string, u Upload) error {
-	m := &multipart{s: s, u: u, entry: entry{
-		Endpoint: s.base.String(), Bucket: s.bucket, Key: key, Size: u.Size, SHA256: u.SHA256}}
+	m := &multipart{s: s, u: u, entry: s.entry(key, u)}
 	if err := m.begin(ctx); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -326,4 +327,25 @@ func TestBundleReads(t *testing.T) {
 	if _, err := store.Bundle(t.Context(), st, "test", "9.9.9"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no such version: got %v", err)
 	}
+}
+
+// Two processes push one bundle at once, with one journal: both succeed, and nothing is left.
+func TestPushTwiceAtOnce(t *testing.T) {
+	s := newSample(t, map[string][]byte{"files/big": content(2*ufile.BlockSize + 1), "files/a": []byte("a")})
+	srv := newService(t, serve.StoreOptions{})
+	journal := t.TempDir()
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			st := srv.open(t, store.Options{Journal: journal})
+			if _, err := store.Push(t.Context(), store.PushOptions{Store: st, Bundle: s.Bundle}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	st := srv.open(t, store.Options{Journal: journal})
+	push(t, st, s.Bundle)
+	s.wantPushed(t, st)
+	wantClean(t, srv, journal)
 }

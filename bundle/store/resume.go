@@ -49,7 +49,15 @@ func (s *ufileStore) settle(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	m := &multipart{s: s, entry: entry{Endpoint: s.base.String(), Bucket: s.bucket, Key: key}}
+	m := &multipart{s: s, entry: s.entry(key, Upload{})}
+	if _, noted, err := s.journal.load(m.entry); err != nil || !noted {
+		return err
+	}
+	unlock, _, err := s.journal.lock(ctx, m.entry)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	old, noted, err := s.journal.load(m.entry)
 	if err != nil || !noted {
 		return err
@@ -69,7 +77,8 @@ func (m *multipart) drop(ctx context.Context, old entry) error {
 	return m.s.abort(ctx, old)
 }
 
-// sweep ends all uploads to the key. Nobody else works on it: Puts of one key take turns, and what is pushed is immutable.
+// sweep ends all uploads to the key. On this machine nobody else works on it, as long as all share a journal; another
+// machine's push of the same file would have to start again.
 func (m *multipart) sweep(ctx context.Context) error {
 	ids, err := m.s.uploads(ctx, m.entry.Key)
 	var e *ufile.Error

@@ -29,13 +29,18 @@ func (s *ufileStore) put(ctx context.Context, u Upload) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := s.puts.lock(ctx, key)
+	if u.Size <= ufile.BlockSize {
+		return s.putWhole(ctx, key, u)
+	}
+	unlock, waited, err := s.journal.lock(ctx, s.entry(key, u))
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if u.Size <= ufile.BlockSize {
-		return s.putWhole(ctx, key, u)
+	if waited { // for another process, which may have put the same
+		if o, err := s.head(ctx, key); err == nil && o.Size == u.Size && o.SHA256 == u.SHA256 {
+			return nil
+		}
 	}
 	for round := 1; ; round++ {
 		err := s.putParts(ctx, key, u)
