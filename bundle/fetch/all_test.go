@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -182,4 +184,22 @@ func TestCacheFolderProblems(t *testing.T) {
 	if _, err := fetch.OpenCache(dir + "/file"); err == nil || !strings.HasPrefix(err.Error(), "opening cache: ") {
 		t.Errorf("a file: got %v", err)
 	}
+}
+
+// What goes wrong on our own disk is told at once: no server is asked again for it.
+func TestLocalFailureIsFinal(t *testing.T) {
+	data := content(200_000)
+	dir := t.TempDir()
+	files := faulttest.Files{"/f": data}
+	srv := faulttest.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if err := os.MkdirAll(filepath.Join(dir, "partial", digest(data)+".json"), 0o755); err != nil { // in the way
+			t.Error(err)
+		}
+		files.ServeHTTP(w, req)
+	}))
+	_, err := fetcher(t, dir).Fetch(t.Context(), fetch.Request{Name: "f", URLs: []string{srv.URL + "/f"}, SHA256: digest(data), Size: 200_000})
+	if _, ok := errors.AsType[*fs.PathError](err); !ok || len(srv.Requests()) != 1 {
+		t.Errorf("got %v after %d requests, want our own failure after 1", err, len(srv.Requests()))
+	}
+	wantCache(t, dir)
 }

@@ -170,33 +170,39 @@ func (c *Cache) newTemp() (*os.File, error) {
 	}
 }
 
-// removeAbandoned removes the files of Put that no living process holds. Partial downloads stay: they will be resumed.
+// removeAbandoned removes what killed processes left and nobody will use: files of Put that no living process holds, and
+// origins whose partial is a blob by now. Partial downloads stay: they will be resumed.
 func (c *Cache) removeAbandoned() error {
-	entries, err := os.ReadDir(filepath.Join(c.dir, partialDir))
+	dir := filepath.Join(c.dir, partialDir)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), putPrefix) {
-			continue
-		}
-		path := filepath.Join(c.dir, partialDir, e.Name())
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		ours, err := tryLock(f)
-		if err == nil && ours {
-			err = os.Remove(path)
-		}
-		if err := errors.Join(err, f.Close()); err != nil {
-			return err
+		path := filepath.Join(dir, e.Name())
+		if strings.HasPrefix(e.Name(), putPrefix) {
+			errs = append(errs, removeUnlocked(path))
+		} else if of, ok := strings.CutSuffix(path, originSuffix); ok {
+			if _, err := os.Lstat(of); errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, ignoreMissing(os.Remove(path)))
+			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// removeUnlocked removes a file unless a process holds it.
+func removeUnlocked(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	ours, err := tryLock(f)
+	if err == nil && ours {
+		err = os.Remove(path)
+	}
+	return errors.Join(err, f.Close())
 }
 
 func (c *Cache) path(digest string) string {

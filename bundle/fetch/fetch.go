@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/offbake/offbake/internal/progress"
 	"github.com/offbake/offbake/internal/transport"
 )
@@ -115,6 +117,9 @@ func (f *Fetcher) Fetch(ctx context.Context, r Request) (*Blob, error) {
 // asked for twice is fetched once. A request that fails stops no other: the error joins all failures in the order of
 // the requests, and what was fetched stays in the cache for the next run.
 func (f *Fetcher) All(ctx context.Context, requests []Request) ([]*Blob, error) {
+	if err := checkDescriptors(len(requests)); err != nil {
+		return nil, err
+	}
 	blobs, errs := make([]*Blob, len(requests)), make([]error, len(requests))
 	first, order := plan(requests)
 	f.expect(requests, order)
@@ -152,6 +157,19 @@ func (f *Fetcher) All(ctx context.Context, requests []Request) ([]*Blob, error) 
 		return nil, err
 	}
 	return blobs, nil
+}
+
+// checkDescriptors fails before anything is downloaded when n blobs cannot be held open at once.
+func checkDescriptors(n int) error {
+	const others = 64 // connections, files in work, and what the process has open already
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("reading the limit of open files: %w", err)
+	}
+	if want := uint64(n) + others; limit.Cur < want {
+		return fmt.Errorf("holding %d files open: got a limit of %d, want %d (ulimit -n)", n, limit.Cur, want)
+	}
+	return nil
 }
 
 // plan returns for each request the first one with the same digest, and those first ones in the order of their work:
@@ -255,13 +273,13 @@ func (f *Fetcher) download(ctx context.Context, r Request, urls []*url.URL, item
 	if err := d.run(ctx, urls); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	digest := d.digest()
-	if err := p.removeOrigin(); err != nil {
-		return nil, errors.Join(err, p.close())
-	}
-	b, err := f.Cache.keep(p.File, digest, d.offset)
+	b, err := f.Cache.keep(p.File, d.digest(), d.offset)
 	if err != nil {
 		return nil, err
+	}
+	// Only now: a process killed before the rename must find the origin of what it has.
+	if err := p.removeOrigin(); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
 	b.Downloaded, b.URL = d.received, transport.Redact(d.mirrors.now().raw)
 	return b, nil

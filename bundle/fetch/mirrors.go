@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"time"
@@ -80,6 +81,9 @@ func (m *mirror) tooLarge(r Request) error { return m.fault(&tooLargeError{r.Max
 func (d *download) failed(err error) error {
 	if d.ctx.Err() != nil {
 		return context.Cause(d.ctx)
+	}
+	if _, local := errors.AsType[*fs.PathError](err); local {
+		return err // our disk, not their server
 	}
 	m := &d.mirrors
 	m.now().err = err

@@ -36,6 +36,8 @@ type origin struct {
 	LastModified string `json:"last_modified,omitempty"`
 }
 
+const originSuffix = ".json"
+
 // smallBody is a size up to which no origin is kept for a file whose digest is known: the digest decides, and the extra
 // file would cost more than asking for so few bytes again.
 const smallBody = 64 << 10
@@ -126,7 +128,7 @@ func (o origin) sameVersion(resp *http.Response) bool {
 	return o.LastModified == "" || date == "" || o.LastModified == date
 }
 
-func (p *partial) originPath() string { return p.Name() + ".json" }
+func (p *partial) originPath() string { return p.Name() + originSuffix }
 
 // readOrigin leaves the zero origin if there is none. One that was torn is removed.
 func (p *partial) readOrigin() error {
