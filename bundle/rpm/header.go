@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Header is what the headers of an RPM file say. A field that the file lacks is empty.
@@ -148,7 +149,9 @@ func (raw *rawHeader) decode() (*Header, error) {
 }
 
 // isWord says whether s can stand in a package's name.
-func isWord(s string) bool { return printable(s) && !strings.Contains(s, " ") }
+func isWord(s string) bool {
+	return printable(s) && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsSpace)
+}
 
 // printable says whether s is there and without control characters.
 func printable(s string) bool {

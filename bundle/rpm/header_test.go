@@ -90,6 +90,7 @@ func TestReadHeaderRefuses(t *testing.T) {
 		{"a name that is a number", craft(63, int32s(1000, 1)), "want strings"},
 		{"no name", craft(63, text(1001, "1"), text(1002, "1"), text(1022, "noarch")), "bad name"},
 		{"a space in the name", craft(63, text(1000, "a b"), text(1001, "1"), text(1002, "1"), text(1022, "noarch")), "bad name"},
+		{"a name in no UTF-8", craft(63, text(1000, "a\xff"), text(1001, "1"), text(1002, "1"), text(1022, "noarch")), "bad name"},
 		{"a time that is text", minimal(text(1006, "now")), "want numbers"},
 		{"two times", minimal(int32s(1006, 1, 2)), "want one number"},
 		{"negative size", minimal(item{5009, 5, 1, bytes.Repeat([]byte{255}, 8)}), "negative"},
