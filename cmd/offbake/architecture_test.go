@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"go/ast"
+	"go/importer"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"os/exec"
 	"path/filepath"
@@ -175,41 +177,50 @@ func TestSizes(t *testing.T) {
 // TestNoMutableGlobals allows package variables for what Go cannot make constant (errors, patterns, embedded files), as
 // long as nothing in the package assigns to them, to an element of theirs, or takes their address.
 func TestNoMutableGlobals(t *testing.T) {
-	globals := map[string][]string{} // by folder
-	walkGo(t, func(path string, _ *token.FileSet, f *ast.File) {
-		for _, d := range f.Decls {
-			if gen, ok := d.(*ast.GenDecl); ok && gen.Tok == token.VAR {
-				for _, s := range gen.Specs {
-					for _, name := range s.(*ast.ValueSpec).Names {
-						globals[filepath.Dir(path)] = append(globals[filepath.Dir(path)], name.Name)
-					}
+	fset, folders := token.NewFileSet(), map[string][]*ast.File{}
+	walkGo(t, func(path string, _ *token.FileSet, _ *ast.File) {
+		f, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		folders[filepath.Dir(path)] = append(folders[filepath.Dir(path)], f)
+	})
+	for dir, files := range folders {
+		// Imports are not followed: only the package's own names matter, and those resolve without.
+		info := types.Info{Uses: map[*ast.Ident]types.Object{}}
+		conf := types.Config{Error: func(error) {}, Importer: importer.ForCompiler(fset, "none", nil)}
+		pkg, _ := conf.Check(dir, fset, files, &info)
+		for _, f := range files {
+			for _, e := range changed(f) {
+				name := root(e)
+				if name == nil {
+					continue
+				}
+				if v, ok := info.Uses[name].(*types.Var); ok && v.Parent() == pkg.Scope() {
+					t.Errorf("%s: package variable %s is changed", fset.Position(e.Pos()), name.Name)
 				}
 			}
 		}
-	})
-	walkGo(t, func(path string, fset *token.FileSet, f *ast.File) {
-		changed := func(e ast.Expr) {
-			if name := root(e); name != nil && name.Obj == nil && slices.Contains(globals[filepath.Dir(path)], name.Name) ||
-				name != nil && name.Obj != nil && isGlobal(f, name.Obj) {
-				t.Errorf("%s: package variable %s is changed", fset.Position(e.Pos()), name.Name)
+	}
+}
+
+// changed lists what a file assigns to, counts up or takes the address of.
+func changed(f *ast.File) []ast.Expr {
+	var all []ast.Expr
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.AssignStmt:
+			all = append(all, n.Lhs...)
+		case *ast.IncDecStmt:
+			all = append(all, n.X)
+		case *ast.UnaryExpr:
+			if n.Op == token.AND {
+				all = append(all, n.X)
 			}
 		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.AssignStmt:
-				for _, e := range n.Lhs {
-					changed(e)
-				}
-			case *ast.IncDecStmt:
-				changed(n.X)
-			case *ast.UnaryExpr:
-				if n.Op == token.AND {
-					changed(n.X)
-				}
-			}
-			return true
-		})
+		return true
 	})
+	return all
 }
 
 // root is the variable that an assignable expression begins with.
@@ -230,11 +241,6 @@ func root(e ast.Expr) *ast.Ident {
 			return nil
 		}
 	}
-}
-
-// isGlobal reports whether an identifier that the parser resolved within the file is a package variable of it.
-func isGlobal(f *ast.File, obj *ast.Object) bool {
-	return f.Scope.Lookup(obj.Name) == obj && obj.Kind == ast.Var
 }
 
 func walkGo(t *testing.T, visit func(path string, fset *token.FileSet, f *ast.File)) {
