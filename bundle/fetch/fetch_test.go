@@ -104,6 +104,7 @@ func wantBlob(t testing.TB, b *fetch.Blob, want []byte) {
 	t.Helper()
 	if b == nil {
 		t.Fatal("no blob")
+		return
 	}
 	got, err := io.ReadAll(b.File)
 	if err != nil {
