@@ -1,12 +1,15 @@
 package guest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,9 +19,17 @@ import (
 // controlGroup is the name of the guest's control group, or of its scope where systemd runs this machine.
 func controlGroup(name string) string { return "offbake-" + name }
 
-// removeControlGroups removes what nspawn made and the guest's systemd filled. Where systemd runs this machine there is
-// nothing to do: it drops an empty scope.
+// systemdRuns reports whether systemd is this machine's own init: sd_booted(3).
+func systemdRuns() bool {
+	_, err := os.Stat("/run/systemd/system")
+	return err == nil
+}
+
+// removeControlGroups removes what nspawn made and the guest's systemd filled.
 func removeControlGroups(ctx context.Context, name string) error {
+	if systemdRuns() {
+		return stopScope(ctx, controlGroup(name)+".scope")
+	}
 	var all error
 	for _, root := range controlGroupRoots() {
 		var dirs []string
@@ -39,6 +50,17 @@ func removeControlGroups(ctx context.Context, name string) error {
 		}
 	}
 	return all
+}
+
+// stopScope waits until systemd has dropped a scope, which it does some time after its last process ended.
+func stopScope(ctx context.Context, scope string) error {
+	const notLoaded = 5 // systemctl(1), EXIT STATUS
+	var exit *exec.ExitError
+	out, err := exec.CommandContext(ctx, "systemctl", "stop", scope).CombinedOutput()
+	if err == nil || errors.As(err, &exit) && exit.ExitCode() == notLoaded {
+		return nil
+	}
+	return fmt.Errorf("stopping %s: %w (%s)", scope, err, bytes.TrimSpace(out))
 }
 
 // controlGroupRoots are the hierarchies in which systemd keeps processes apart: cgroup2 and, of version 1, its own.

@@ -21,10 +21,10 @@ func (d hostDir) upper() string { return filepath.Join(d.path(), "upper") }
 
 // make creates the folder; one that is there already belongs to another guest.
 func (d hostDir) make() error {
-	if err := os.MkdirAll(filepath.Dir(d.path()), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(d.path()), 0o700); err != nil {
 		return err
 	}
-	err := os.Mkdir(d.path(), 0o700) // for root alone: set-user-id programs of all ages lie below
+	err := os.Mkdir(d.path(), 0o700)
 	if errors.Is(err, os.ErrExist) {
 		return errors.New("a guest of that name is there already")
 	}

@@ -81,7 +81,7 @@ func nspawn(dir hostDir, ns *os.File) (*exec.Cmd, error) {
 		return nil, err
 	}
 	group := controlGroup(dir.name)
-	if _, err := os.Stat("/run/systemd/system"); err == nil { // sd_booted(3)
+	if systemdRuns() {
 		args = append([]string{"systemd-run", "--scope", "--quiet", "--collect", "--unit=" + group,
 			"--property=Delegate=yes", "--"}, args...)
 	} else {
@@ -182,6 +182,9 @@ func (m *machine) up() bool {
 
 // powerOff asks systemd to shut down and waits for systemd-nspawn to end.
 func (m *machine) powerOff(ctx context.Context) error {
+	if !m.up() {
+		return nil
+	}
 	if err := m.leader.Signal(signalPowerOff); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}

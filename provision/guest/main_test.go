@@ -111,6 +111,7 @@ func leftBehind(links string) string {
 	for _, pattern := range []string{
 		workDir() + "/hosts/*", workDir() + "/rootfs/*.tmp",
 		"/sys/fs/cgroup/offbake-" + name("*"), "/sys/fs/cgroup/*/offbake-" + name("*"),
+		"/sys/fs/cgroup/*/*/offbake-" + name("*"),
 		"/run/systemd/nspawn/propagate/" + name("*"), "/run/netns/*" + name("*"),
 	} {
 		found, _ := filepath.Glob(pattern)

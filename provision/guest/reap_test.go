@@ -63,6 +63,7 @@ func TestReap(t *testing.T) {
 			if err := child.Start(); err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(func() { child.Process.Kill() }) // also when the wait below gives up
 			tt.wait(t, bufio.NewReader(out), host)
 			child.Process.Kill()
 			child.Wait()
@@ -85,7 +86,9 @@ func TestReap(t *testing.T) {
 func booting(host string) bool {
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range lines {
-		if line, _ := os.ReadFile(path); strings.HasPrefix(string(line), "systemd-nspawn") && strings.Contains(string(line), host) {
+		line, _ := os.ReadFile(path)
+		program, args, _ := strings.Cut(string(line), "\x00") // systemd-run finds it by its path
+		if filepath.Base(program) == "systemd-nspawn" && strings.Contains(args, host) {
 			return true
 		}
 	}

@@ -89,7 +89,8 @@ func openRootfs(ctx context.Context, c Config) (dir string, lease *os.File, err 
 		}
 	}
 	dir = filepath.Join(c.Work, "rootfs", digest)
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	// For root alone: set-user-id programs of all ages lie below.
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", nil, err
 	}
 	lease, err = os.OpenFile(dir+".lock", os.O_CREATE|os.O_RDWR, 0o600)
