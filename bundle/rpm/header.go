@@ -80,7 +80,7 @@ func readRaw(r io.Reader) (*rawHeader, error) {
 	}
 	// Of the lead only magic and major version mean something; rpm looks at no more since 4.6.
 	if !bytes.Equal(lead[:4], []byte{0xed, 0xab, 0xee, 0xdb}) || lead[4] < 3 || lead[4] > 4 {
-		return nil, fmt.Errorf("reading lead: got %x, want an RPM version 3 or 4 file: %w", lead[:5], errBadHeader)
+		return nil, fmt.Errorf("reading lead: got %x, want an RPM version 3 or 4 file: %w", lead[:5], ErrMalformed)
 	}
 	sig, err := readIndex(r, tagHeaderSignatures)
 	if err != nil {
@@ -142,7 +142,7 @@ func (raw *rawHeader) decode() (*Header, error) {
 	}
 	for _, word := range []string{h.Name, h.EVR.Version, h.EVR.Release, h.Arch} {
 		if d.err == nil && !isWord(word) {
-			d.err = fmt.Errorf("got %q with bad name, version, release or architecture: %w", h.NEVRA(), errBadHeader)
+			d.err = fmt.Errorf("got %q with bad name, version, release or architecture: %w", h.NEVRA(), ErrMalformed)
 		}
 	}
 	return h, d.err

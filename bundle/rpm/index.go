@@ -67,10 +67,10 @@ func parseEntryInfo(b []byte) entryInfo {
 // headerMagic begins every header structure; its last byte is the version of the format.
 const headerMagic = "\x8e\xad\xe8\x01"
 
-var (
-	errBadHeader  = errors.New("malformed header")
-	errNoSuchData = errors.New("data outside of the header")
-)
+// ErrMalformed says that bytes are not an RPM file as rpm itself would take it.
+var ErrMalformed = errors.New("malformed header")
+
+var errNoSuchData = fmt.Errorf("data outside of the header: %w", ErrMalformed)
 
 // readIndex reads one header structure. region is the tag that must come first and cover the main header whole, so that
 // nothing in it is outside of what is signed; rpm writes it since version 4.
@@ -80,7 +80,7 @@ func readIndex(r io.Reader, region tag) (*index, error) {
 		return nil, unexpectedEOF(err)
 	}
 	if string(intro[:4]) != headerMagic {
-		return nil, fmt.Errorf("got magic %x, want %x: %w", intro[:4], headerMagic, errBadHeader)
+		return nil, fmt.Errorf("got magic %x, want %x: %w", intro[:4], headerMagic, ErrMalformed)
 	}
 	entries, data := binary.BigEndian.Uint32(intro[8:]), binary.BigEndian.Uint32(intro[12:])
 	entriesMax, dataMax := uint32(maxEntries), uint32(maxData)
@@ -88,7 +88,7 @@ func readIndex(r io.Reader, region tag) (*index, error) {
 		entriesMax, dataMax = maxSigEntries, maxSigData
 	}
 	if entries == 0 || entries > entriesMax || data > dataMax {
-		return nil, fmt.Errorf("got %d entries and %d bytes, want 1 to %d and at most %d: %w", entries, data, entriesMax, dataMax, errBadHeader)
+		return nil, fmt.Errorf("got %d entries and %d bytes, want 1 to %d and at most %d: %w", entries, data, entriesMax, dataMax, ErrMalformed)
 	}
 	size := int64(entries)*entrySize + int64(data)
 	var blob bytes.Buffer // grows with what really comes, not with what is announced
@@ -110,18 +110,18 @@ func (x *index) parse(count int, region tag) error {
 	for i := entrySize; i < len(infos); i += entrySize {
 		info := parseEntryInfo(infos[i:])
 		if info.tag < firstRealTag {
-			return fmt.Errorf("got entry with tag %d: %w", info.tag, errBadHeader)
+			return fmt.Errorf("got entry with tag %d: %w", info.tag, ErrMalformed)
 		}
 		e, err := info.locate(data)
 		if err != nil {
 			return fmt.Errorf("reading tag %d: %w", info.tag, err)
 		}
 		if int(info.offset) < end { // as rpm: in order and without overlap, so no byte means two things
-			return fmt.Errorf("reading tag %d: data overlaps: %w", info.tag, errBadHeader)
+			return fmt.Errorf("reading tag %d: data overlaps: %w", info.tag, ErrMalformed)
 		}
 		end = int(info.offset) + len(e.data)
 		if _, twice := x.entries[info.tag]; twice {
-			return fmt.Errorf("got tag %d twice: %w", info.tag, errBadHeader)
+			return fmt.Errorf("got tag %d twice: %w", info.tag, ErrMalformed)
 		}
 		x.entries[info.tag] = e
 	}
@@ -133,16 +133,16 @@ func (x *index) parse(count int, region tag) error {
 func checkRegion(infos, data []byte, region tag) error {
 	info := parseEntryInfo(infos)
 	if info.tag != region || info.kind != typeBin || info.count != entrySize || info.offset < 0 || int(info.offset) > len(data)-entrySize {
-		return fmt.Errorf("got first entry with tag %d, want region %d: %w", info.tag, region, errBadHeader)
+		return fmt.Errorf("got first entry with tag %d, want region %d: %w", info.tag, region, ErrMalformed)
 	}
 	trailer := parseEntryInfo(data[info.offset:])
 	covered := -int64(trailer.offset)
 	known := trailer.tag == region || region == tagHeaderSignatures && trailer.tag == tagHeaderImage // rpm before 4.0.4
 	if !known || trailer.kind != typeBin || trailer.count != entrySize || covered <= 0 || covered%entrySize != 0 || covered > int64(len(infos)) {
-		return fmt.Errorf("got bad trailer of region %d: %w", region, errBadHeader)
+		return fmt.Errorf("got bad trailer of region %d: %w", region, ErrMalformed)
 	}
 	if region == tagHeaderImmutable && (covered != int64(len(infos)) || int(info.offset)+entrySize != len(data)) {
-		return fmt.Errorf("got region %d that covers only a part of the header: %w", region, errBadHeader)
+		return fmt.Errorf("got region %d that covers only a part of the header: %w", region, ErrMalformed)
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func (info entryInfo) locate(data []byte) (entry, error) {
 		size = 8 * int(info.count)
 	case typeString, typeStringArray, typeI18NString:
 		if info.kind == typeString && info.count != 1 {
-			return entry{}, errBadHeader
+			return entry{}, ErrMalformed
 		}
 		for range info.count {
 			i := bytes.IndexByte(data[size:], 0)
@@ -175,7 +175,7 @@ func (info entryInfo) locate(data []byte) (entry, error) {
 			size += i + 1
 		}
 	default:
-		return entry{}, fmt.Errorf("got type %d: %w", info.kind, errBadHeader)
+		return entry{}, fmt.Errorf("got type %d: %w", info.kind, ErrMalformed)
 	}
 	if size > len(data) {
 		return entry{}, errNoSuchData

@@ -96,7 +96,7 @@ type decoder struct {
 
 func (d *decoder) wrong(t tag, e entry, want string) {
 	if d.err == nil {
-		d.err = fmt.Errorf("reading tag %d: got type %d with %d values, want %s: %w", t, e.kind, e.count, want, errBadHeader)
+		d.err = fmt.Errorf("reading tag %d: got type %d with %d values, want %s: %w", t, e.kind, e.count, want, ErrMalformed)
 	}
 }
 

@@ -20,8 +20,9 @@ import (
 // must hold and no signature may be bad. Signatures by keys that k lacks do not count, and do no harm beside a good one.
 // The lead, the reserved space and the order of signatures are covered by nothing but a digest of the whole file.
 //
-// The error is or wraps ErrUnsigned, ErrUnknownKey, ErrRevokedKey, ErrKeyNotValid, ErrBadSignature, ErrPayloadUnsafe or a
-// *MismatchError when the package is not to be trusted; anything else when it could not be read.
+// The error is or wraps ErrUnsigned, ErrUnknownKey, ErrRevokedKey, ErrKeyNotValid, ErrBadSignature, ErrPayloadUnsafe,
+// ErrMalformed, io.ErrUnexpectedEOF or a *MismatchError when the package is not to be trusted; anything else when it could
+// not be read.
 func Verify(r io.ReaderAt, size int64, k *Keyring) (Signature, error) {
 	s, err := verify(io.NewSectionReader(r, 0, size), k, true)
 	if err != nil {

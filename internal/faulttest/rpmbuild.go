@@ -58,7 +58,6 @@ type RPMFile struct {
 // SigningKey signs RPMs, through gpg and rpmsign as packagers do, and documents.
 type SigningKey struct {
 	Entity *openpgp.Entity
-	home   string // GNUPGHOME with the private key, "" until it signs its first RPM
 }
 
 // KeyOptions say what key NewSigningKey makes. The zero value is an EdDSA key of 2024 that never expires.
@@ -68,7 +67,7 @@ type KeyOptions struct {
 	Lifetime time.Duration
 }
 
-// NewSigningKey makes an OpenPGP key. Close it when done.
+// NewSigningKey makes an OpenPGP key.
 func NewSigningKey(opts KeyOptions) (*SigningKey, error) {
 	created := opts.Created
 	if created.IsZero() {
@@ -91,24 +90,6 @@ func NewSigningKey(opts KeyOptions) (*SigningKey, error) {
 	return &SigningKey{Entity: entity}, nil
 }
 
-// prepare gives gpg the private key.
-func (k *SigningKey) prepare() (err error) {
-	if k.home != "" {
-		return nil
-	}
-	// Not below a test's directory: the agent's socket is in here, and the path of a socket may have 108 bytes.
-	if k.home, err = os.MkdirTemp("", "gnupg"); err != nil {
-		return err
-	}
-	var secret bytes.Buffer
-	if err := k.Entity.SerializePrivate(&secret, &packet.Config{DefaultHash: crypto.SHA256}); err != nil {
-		return err
-	}
-	cmd := exec.Command("gpg", "--batch", "--quiet", "--import")
-	cmd.Stdin = &secret
-	return runIn(k.home, cmd)
-}
-
 // Armored is the public key as a gpgkey file.
 func (k *SigningKey) Armored() ([]byte, error) {
 	var b bytes.Buffer
@@ -126,27 +107,39 @@ func (k *SigningKey) Armored() ([]byte, error) {
 // KeyID is the key id, 16 upper-case hex digits.
 func (k *SigningKey) KeyID() string { return k.Entity.PrimaryKey.KeyIdString() }
 
-// SignRPMs signs RPM files in place. args go to rpmsign, as "--rpmv3" for signatures over header and payload too.
+// SignRPMs signs RPM files in place. args go to rpmsign, as "--rpmv3" for signatures over header and payload too. Nothing
+// of gpg is left behind, neither files nor its agent.
 func (k *SigningKey) SignRPMs(files []string, args ...string) (err error) {
-	if err := k.prepare(); err != nil {
+	// Not below a test's directory: the agent's socket is in here, and the path of a socket may have 108 bytes. And not
+	// kept for another time: an agent takes a while to end, and would fail whoever finds it there.
+	home, err := os.MkdirTemp("", "gnupg")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, runIn(home, exec.Command("gpgconf", "--kill", "gpg-agent")), os.RemoveAll(home))
+	}()
+	var secret bytes.Buffer
+	if err := k.Entity.SerializePrivate(&secret, &packet.Config{DefaultHash: crypto.SHA256}); err != nil {
+		return fmt.Errorf("writing a signing key: %w", err)
+	}
+	load := exec.Command("gpg", "--batch", "--quiet", "--import")
+	load.Stdin = &secret
+	if err := runIn(home, load); err != nil {
 		return fmt.Errorf("importing a signing key: %w", err)
 	}
-	// gpg leaves an agent behind; whoever is killed between two calls shall leave none.
-	defer func() { err = errors.Join(err, runIn(k.home, exec.Command("gpgconf", "--kill", "gpg-agent"))) }()
 	args = append([]string{"--addsign", "--define", "_gpg_name " + k.KeyID(), "--define", "__gpg /usr/bin/gpg",
 		"--define", "_gpg_sign_cmd_extra_args --batch --quiet"}, args...)
-	if err := runIn(k.home, exec.Command("rpmsign", append(args, files...)...)); err != nil {
+	if err := runIn(home, exec.Command("rpmsign", append(args, files...)...)); err != nil {
 		return fmt.Errorf("signing RPMs: %w", err)
 	}
 	return nil
 }
 
-// Close removes the private key from disk.
+// Close forgets the private key.
 func (k *SigningKey) Close() error {
-	if k.home == "" {
-		return nil
-	}
-	return os.RemoveAll(k.home)
+	k.Entity.PrivateKey = nil
+	return nil
 }
 
 // runIn runs cmd with home as its home directory, so that nothing of the user's counts.
