@@ -3,15 +3,16 @@ package transport_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/offbake/offbake/internal/faulttest"
@@ -85,76 +86,6 @@ func TestDefaultTransportStaysAlone(t *testing.T) {
 		t.Fatalf("the default client changed: %v", err)
 	}
 	resp.Body.Close()
-}
-
-func TestGuard(t *testing.T) {
-	for name, c := range map[string]struct {
-		allow   []string
-		address string
-		blocked string // host and port as told; "" if allowed
-	}{
-		"no guard":             {nil, "example.com:443", ""},
-		"nothing allowed":      {[]string{}, "127.0.0.1:80", "127.0.0.1:80"},
-		"host, any port":       {[]string{"example.com"}, "example.com:8080", ""},
-		"host and port":        {[]string{"example.com:443"}, "example.com:443", ""},
-		"another port":         {[]string{"example.com:443"}, "example.com:80", "example.com:80"},
-		"upper case":           {[]string{"Example.COM"}, "eXample.com:80", ""},
-		"with a final dot":     {[]string{"example.com"}, "example.com.:80", ""},
-		"a name inside":        {[]string{"example.com"}, "sub.example.com:80", "sub.example.com:80"},
-		"a name around":        {[]string{"sub.example.com"}, "example.com:80", "example.com:80"},
-		"an IP allows no name": {[]string{"127.0.0.1"}, "localhost:80", "localhost:80"},
-		"a name allows no IP":  {[]string{"localhost"}, "127.0.0.1:80", "127.0.0.1:80"},
-		"IPv6":                 {[]string{"::1"}, "[::1]:80", ""},
-		"IPv6 in brackets":     {[]string{"[::1]"}, "[0:0::1]:80", ""},
-		"IPv6 and port":        {[]string{"[::1]:80"}, "[::1]:81", "[::1]:81"},
-		"IPv4 inside IPv6":     {[]string{"127.0.0.1"}, "[::ffff:127.0.0.1]:80", ""},
-		"IPv4 written short":   {[]string{"127.0.0.1"}, "127.1:80", "127.1:80"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			err := transport.NewGuard(c.allow).Check(c.address)
-			if c.blocked == "" {
-				if err != nil {
-					t.Errorf("got %v, want it allowed", err)
-				}
-				return
-			}
-			b, ok := errors.AsType[*transport.BlockedError](err)
-			if !ok || !errors.Is(err, transport.ErrBlocked) || net.JoinHostPort(b.Host, b.Port) != c.blocked {
-				t.Errorf("got %v, want %s blocked", err, c.blocked)
-			}
-		})
-	}
-}
-
-func TestGuardHoldsRedirectsAndNames(t *testing.T) {
-	other := faulttest.NewServer(t, faulttest.Files{"/": nil})
-	srv := faulttest.NewServer(t, faulttest.Files{"/ok": []byte("ok")})
-	srv.Fail(faulttest.Fault{Path: "/away", Kind: faulttest.Redirect, To: other.URL + "/?token=s3cret"},
-		faulttest.Fault{Path: "/name", Kind: faulttest.Redirect, To: "http://name.invalid/"})
-	// A proxy would dial for us.
-	t.Setenv("HTTP_PROXY", other.URL)
-	t.Setenv("http_proxy", other.URL)
-	address := strings.TrimPrefix(srv.URL, "http://")
-	c := client(t, transport.Options{Allow: []string{address}})
-	if got, err := get(t, c, srv.URL+"/ok"); got != "ok" || err != nil {
-		t.Errorf("allowed: got %q, %v", got, err)
-	}
-	for path, host := range map[string]string{"/away": "127.0.0.1", "/name": "name.invalid"} {
-		_, err := get(t, c, srv.URL+path)
-		b, ok := errors.AsType[*transport.BlockedError](err)
-		if !ok || b.Host != host || b.Port == "" || b.Port == "0" {
-			t.Errorf("%s: got %v, want %s blocked", path, err, host)
-		}
-		if text := fmt.Sprint(err); strings.Contains(text, "s3cret") || !strings.Contains(text, "dialling "+host+":") {
-			t.Errorf("%s: got %q, want the address and no secret", path, text)
-		}
-	}
-	if got := other.Requests(); len(got) != 0 {
-		t.Errorf("the other server: got %+v, want nothing", got)
-	}
-	if got := len(srv.Requests()); got != 3 {
-		t.Errorf("got %d requests, want 3: what is blocked is not tried again", got)
-	}
 }
 
 func TestRedirects(t *testing.T) {
@@ -315,81 +246,13 @@ func FuzzRedact(f *testing.F) {
 	})
 }
 
-func TestStallWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const window = 10 * time.Second
-		slow := &slowBody{gap: 9 * time.Second, pieces: 20}
-		rt := transport.NewStall(roundTripFunc(func(req *http.Request) (*http.Response, error) {
-			slow.ctx = req.Context()
-			time.Sleep(9 * time.Second)
-			return &http.Response{StatusCode: 200, Body: slow}, nil
-		}), window)
-		resp, err := rt.RoundTrip(request(t, "GET", ""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Hour) // a caller that takes its time is not the server's fault
-		if n, err := io.Copy(io.Discard, resp.Body); n != 20 || err != nil {
-			t.Errorf("slow but steady: got %d, %v, want 20 bytes in 3 minutes", n, err)
-		}
-		slow.gap, slow.pieces = 11*time.Second, 1
-		start := time.Now()
-		_, err = resp.Body.Read(make([]byte, 1))
-		if s, ok := errors.AsType[*transport.StalledError](err); !ok || s.Window != window || time.Since(start) != window {
-			t.Errorf("stalled: got %v after %v, want a StalledError after %v", err, time.Since(start), window)
-		}
-		resp.Body.Close()
-	})
-}
-
-func TestStallWhileSending(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for name, c := range map[string]struct {
-			gap   time.Duration // between the pieces that the server takes
-			think time.Duration // and then before it answers
-			ok    bool
-		}{
-			"slow but steady": {9 * time.Second, 9 * time.Second, true},
-			"takes nothing":   {11 * time.Second, 0, false},
-			"never answers":   {time.Second, 11 * time.Second, false},
-		} {
-			rt := transport.NewStall(roundTripFunc(func(req *http.Request) (*http.Response, error) {
-				for range 5 {
-					if err := transport.Sleep(req.Context(), c.gap); err != nil {
-						return nil, err
-					}
-					req.Body.Read(make([]byte, 1))
-				}
-				return &http.Response{StatusCode: 200, Body: http.NoBody}, transport.Sleep(req.Context(), c.think)
-			}), 10*time.Second)
-			_, err := rt.RoundTrip(request(t, "PUT", "12345"))
-			if _, stalled := errors.AsType[*transport.StalledError](err); (err == nil) != c.ok || stalled == c.ok {
-				t.Errorf("%s: got %v", name, err)
-			}
-		}
-	})
-}
-
-type roundTripFunc func(*http.Request) (*http.Response, error)
-
-func (f roundTripFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
-// slowBody gives one byte after each gap.
-type slowBody struct {
-	ctx    context.Context
-	gap    time.Duration
-	pieces int
-}
-
-func (b *slowBody) Read(p []byte) (int, error) {
-	if b.pieces == 0 {
-		return 0, io.EOF
+func TestCertificateIsRefusedForGood(t *testing.T) {
+	srv := httptest.NewUnstartedServer(faulttest.Files{"/": []byte("never")})
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	defer srv.Close()
+	_, err := get(t, client(t, transport.Options{Backoff: time.Hour}), srv.URL+"/?s3cret") // a second try would be seen
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || transport.Temporary(err) || strings.Contains(fmt.Sprint(err), "s3cret") {
+		t.Errorf("got %v, want a refused certificate, for good", err)
 	}
-	if err := transport.Sleep(b.ctx, b.gap); err != nil {
-		return 0, err
-	}
-	b.pieces--
-	return 1, nil
 }
-
-func (b *slowBody) Close() error { return nil }
