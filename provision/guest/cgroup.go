@@ -17,7 +17,7 @@ import (
 )
 
 // controlGroup is the name of the guest's control group, or of its scope where systemd runs this machine.
-func controlGroup(name string) string { return "offbake-" + name }
+func controlGroup(name string) string { return "offbake-" + strings.TrimPrefix(name, "offbake-") }
 
 // systemdRuns reports whether systemd is this machine's own init: sd_booted(3).
 func systemdRuns() bool {
