@@ -42,7 +42,6 @@ var buildRepo = sync.OnceValues(func() (r rpmRepo, err error) {
 	if err != nil {
 		return r, err
 	}
-	defer key.Close()
 	stranger, err := faulttest.NewSigningKey(faulttest.KeyOptions{})
 	if err != nil {
 		return r, err

@@ -38,7 +38,6 @@ var buildRPMs = sync.OnceValues(func() (w rpmWorld, err error) {
 	if err != nil {
 		return w, err
 	}
-	defer key.Close()
 	stranger, err := faulttest.NewSigningKey(faulttest.KeyOptions{})
 	if err != nil {
 		return w, err

@@ -56,7 +56,6 @@ func (c *Cluster) buildPackages(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer key.Close()
 	if c.PackagesKey, err = key.Armored(); err != nil {
 		return err
 	}

@@ -136,12 +136,6 @@ func (k *SigningKey) SignRPMs(files []string, args ...string) (err error) {
 	return nil
 }
 
-// Close forgets the private key.
-func (k *SigningKey) Close() error {
-	k.Entity.PrivateKey = nil
-	return nil
-}
-
 // runIn runs cmd with home as its home directory, so that nothing of the user's counts.
 func runIn(home string, cmd *exec.Cmd) error {
 	cmd.Env = append(os.Environ(), "HOME="+home, "GNUPGHOME="+home, "LC_ALL=C.UTF-8")
@@ -198,18 +192,13 @@ func MustBuildRPM(tb testing.TB, dir string, spec RPMSpec, key *SigningKey) stri
 	return files[0]
 }
 
-// MustSigningKey is NewSigningKey for tests; the key ends with the test.
+// MustSigningKey is NewSigningKey for tests.
 func MustSigningKey(tb testing.TB, opts KeyOptions) *SigningKey {
 	tb.Helper()
 	key, err := NewSigningKey(opts)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		if err := key.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
 	return key
 }
 
