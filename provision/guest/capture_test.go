@@ -135,3 +135,14 @@ func FuzzReadPacket(f *testing.F) {
 		}
 	})
 }
+
+// TestAttempts shows that a list holds each try once and does not grow without end.
+func TestAttempts(t *testing.T) {
+	var l attempts
+	for i := range 3 * maxAttempts {
+		l.add(Attempt{Address: "192.0.2.1", Port: i / 2, Proto: "udp"})
+	}
+	if len(l.list) != maxAttempts || l.list[0].Port != 0 || l.list[1].Port != 1 || len(l.seen) != maxAttempts {
+		t.Errorf("got %d attempts, the first %v, want %d, each once", len(l.list), l.list[:2], maxAttempts)
+	}
+}
