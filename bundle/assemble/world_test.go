@@ -46,7 +46,6 @@ var buildRepo = sync.OnceValues(func() (r rpmRepo, err error) {
 	if err != nil {
 		return r, err
 	}
-	defer stranger.Close()
 	r.id = key.KeyID()
 	if r.key, err = key.Armored(); err != nil {
 		return r, err

@@ -156,7 +156,7 @@ func CheckRPM(r io.ReaderAt, row manifest.Row, keys *rpm.Keyring) (verified stri
 	}
 	h, err := rpm.ReadHeader(r, row.Size)
 	if err != nil {
-		return "", err
+		return "", refusedRPM(err)
 	}
 	// A mirror could offer another package that the vendor signed: an older one, with a hole.
 	if h.NEVRA() != row.Name {
@@ -167,7 +167,8 @@ func CheckRPM(r io.ReaderAt, row manifest.Row, keys *rpm.Keyring) (verified stri
 
 // refusedRPM gives the reasons of package rpm the type that this package's callers decide on.
 func refusedRPM(err error) error {
-	for _, reason := range []error{rpm.ErrUnsigned, rpm.ErrUnknownKey, rpm.ErrRevokedKey, rpm.ErrKeyNotValid, rpm.ErrBadSignature, rpm.ErrPayloadUnsafe} {
+	for _, reason := range []error{rpm.ErrUnsigned, rpm.ErrUnknownKey, rpm.ErrRevokedKey, rpm.ErrKeyNotValid, rpm.ErrBadSignature,
+		rpm.ErrPayloadUnsafe, rpm.ErrMalformed, io.ErrUnexpectedEOF} {
 		if errors.Is(err, reason) {
 			return &SignatureError{Err: err}
 		}
