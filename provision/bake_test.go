@@ -99,35 +99,38 @@ func TestBakeTellsHostsNoSecrets(t *testing.T) {
 }
 
 func TestBakeGivesScriptsTheirEnvironment(t *testing.T) {
-	f := newFake(t, newBundle(t, clusterFiles()))
-	r := f.request(withScript(nomadClient()))
-	r.Upgrade = []string{"audit-libs", "libselinux"}
-	if _, err := provision.Bake(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
-	_, program, found := strings.Cut(f.seen.String(), "{\nexport CFSSL_TOOL_SERVER=")
-	program, _, _ = strings.Cut(program, "\nexec ")
-	if !found {
-		t.Fatal("no program with an environment ran")
-	}
-	lines := strings.Split("export CFSSL_TOOL_SERVER="+program, "\n")
-	for _, want := range []string{
-		"export CONSUL_VERSION='1.6.1'",
-		"export FILE_SERVER='http://10.0.0.1:80/b/files'",
-		"export CFSSL_TOOL_SERVER='http://10.0.0.1:80/b/files'",
-		"export DOCKER_RPM='http://10.0.0.1:80/b/files/docker-ce-19.03.15-3.x86_64.rpm'",
-		"export DOCKER_CLI_RPM=''", // not in files/: the repository's serves
-		"export YUM_BASE=''",
-		"export OFFBAKE_OFFLINE='1'",
-		"export OFFBAKE_UPGRADE='audit-libs libselinux'",
-		`export GREETING='it'\''s $HOME ` + "`here`",
-	} {
-		if !slices.Contains(lines, want) {
-			t.Errorf("got no line %q in\n%s", want, strings.Join(lines, "\n"))
+	// With and without the docker recipe: the user's own scripts may be what installs it.
+	for _, img := range []manifest.Image{nomadClient(), image("mine")} {
+		f := newFake(t, newBundle(t, clusterFiles()))
+		r := f.request(withScript(img))
+		r.Upgrade = []string{"audit-libs", "libselinux"}
+		if _, err := provision.Bake(t.Context(), r); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if strings.Contains(program, "PASSWORD") || strings.Contains(program, "PRIVATE_KEY") {
-		t.Errorf("a secret variable is in the environment:\n%s", program)
+		_, program, found := strings.Cut(f.seen.String(), "{\nexport CFSSL_TOOL_SERVER=")
+		program, _, _ = strings.Cut(program, "\nexec ")
+		if !found {
+			t.Fatal("no program with an environment ran")
+		}
+		lines := strings.Split("export CFSSL_TOOL_SERVER="+program, "\n")
+		for _, want := range []string{
+			"export CONSUL_VERSION='1.6.1'",
+			"export FILE_SERVER='http://10.0.0.1:80/b/files'",
+			"export CFSSL_TOOL_SERVER='http://10.0.0.1:80/b/files'",
+			"export DOCKER_RPM='http://10.0.0.1:80/b/files/docker-ce-19.03.15-3.x86_64.rpm'",
+			"export DOCKER_CLI_RPM=''", // not in files/: the repository's serves
+			"export YUM_BASE=''",
+			"export OFFBAKE_OFFLINE='1'",
+			"export OFFBAKE_UPGRADE='audit-libs libselinux'",
+			`export GREETING='it'\''s $HOME ` + "`here`",
+		} {
+			if !slices.Contains(lines, want) {
+				t.Errorf("%s: got no line %q in\n%s", img.Name, want, strings.Join(lines, "\n"))
+			}
+		}
+		if strings.Contains(program, "PASSWORD") || strings.Contains(program, "PRIVATE_KEY") {
+			t.Errorf("%s: a secret variable is in the environment:\n%s", img.Name, program)
+		}
 	}
 }
 

@@ -140,13 +140,11 @@ func planImage(img manifest.Image, r *Request, x bundle.Index, onDisk bool) (*Im
 			paths = append(paths, n.Path)
 			errs.add(held(x, n.Need, n.kind, img.Variables[n.Variable]))
 		}
-		if n.as != "" && r.Offline {
-			file, err := p.serve(x, n)
-			errs.add(err)
-			if file != "" {
-				paths = append(paths, file)
-			}
-		}
+	}
+	if r.Offline {
+		files, err := p.servePackages(x)
+		errs.add(err)
+		paths = append(paths, files...)
 	}
 	for _, script := range img.Scripts {
 		errs.add(held(x, manifest.Need{Image: img.Name, Path: script}, path.Dir(script)+"/", ""))
@@ -170,32 +168,51 @@ func held(x bundle.Index, n manifest.Need, kind, value string) error {
 	return e
 }
 
-// serve chooses the package file whose URL a variable takes offline: the one that the variable's own value names, or the
-// only one of that package. Where there is none, or there are several, the repository serves.
-func (p *ImagePlan) serve(x bundle.Index, n taken) (string, error) {
-	var files []string
-	for _, f := range x.Files {
-		rest, ok := strings.CutPrefix(f.Path, manifest.FilesDir+"/"+n.Package+"-")
+// servePackages chooses the file for each variable that takes the URL of a package's: the one that the variable's own
+// value names, or the only one of that package. Where there is none, or there are several, the repository serves. It
+// returns the files that recipes of the image take.
+func (p *ImagePlan) servePackages(x bundle.Index) ([]string, error) {
+	all, err := packageFiles()
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	var errs faults
+	for _, f := range all {
+		if !slices.Contains(p.Recipes, f.recipe) {
+			f.recipe = ""
+		}
+		path, err := p.serve(x, f)
+		errs.add(err)
+		p.served[f.variable] = path
+		if path != "" && f.recipe != "" {
+			paths = append(paths, path)
+		}
+	}
+	return paths, errs.err()
+}
+
+func (p *ImagePlan) serve(x bundle.Index, f packageFile) (string, error) {
+	var files, names []string
+	for _, file := range x.Files {
+		rest, ok := strings.CutPrefix(file.Path, manifest.FilesDir+"/"+f.pkg+"-")
 		if ok && strings.HasSuffix(rest, ".rpm") && rest[0] >= '0' && rest[0] <= '9' {
-			files = append(files, f.Path)
+			files, names = append(files, file.Path), append(names, path.Base(file.Path))
 		}
 	}
-	p.served[n.as] = ""
-	if value := p.img.Variables[n.as]; value != "" {
-		name, _, _ := strings.Cut(path.Base(value), "?")
-		want := manifest.Need{Image: p.Name, Recipe: n.Recipe, Variable: n.as, Path: manifest.FilesDir + "/" + name}
-		if !slices.Contains(files, want.Path) {
-			e := &NeedError{Need: want, Value: value}
-			for _, f := range files {
-				e.Have = append(e.Have, path.Base(f))
-			}
-			return "", e
+	value := p.img.Variables[f.variable]
+	if value == "" {
+		if len(files) == 1 {
+			return files[0], nil
 		}
-		p.served[n.as] = want.Path
-	} else if len(files) == 1 {
-		p.served[n.as] = files[0]
+		return "", nil
 	}
-	return p.served[n.as], nil
+	url, _, _ := strings.Cut(value, "?") // a signature in it may hold slashes
+	want := manifest.Need{Image: p.Name, Recipe: f.recipe, Variable: f.variable, Path: manifest.FilesDir + "/" + path.Base(url)}
+	if !slices.Contains(files, want.Path) {
+		return "", &NeedError{Need: want, Value: value, Have: names}
+	}
+	return want.Path, nil
 }
 
 // staged sets what the host takes: the files that recipes need, or all of them, and the whole repository.
@@ -265,9 +282,14 @@ func (p *ImagePlan) address(r *Request) (string, error) {
 func (p *Plan) Lines() []string {
 	var out []string
 	for _, i := range p.Images {
-		line := fmt.Sprintf("%s: %s from %s, recipes %s", i.Name, i.ImageName, i.Base, strings.Join(i.Recipes, " "))
-		if len(i.Scripts) > 0 {
-			line += ", then " + strings.Join(i.Scripts, " ")
+		var programs []string
+		if len(i.Recipes) > 0 {
+			programs = append(programs, "recipes "+strings.Join(i.Recipes, " "))
+		}
+		programs = append(programs, i.Scripts...)
+		line := fmt.Sprintf("%s: %s from %s", i.Name, i.ImageName, i.Base)
+		if len(programs) > 0 {
+			line += ", " + strings.Join(programs, ", then ")
 		}
 		line += fmt.Sprintf("; %d files, %s", i.Files, humanize.IBytes(uint64(i.Bytes)))
 		if i.Exists != nil {

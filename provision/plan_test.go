@@ -28,6 +28,11 @@ func TestPreflightRefuses(t *testing.T) {
 		{"another docker", func(i *manifest.Image) { i.Variables["docker_rpm"] = "http://x/docker-ce-20.10.1-3.x86_64.rpm?sig=1" },
 			`recipe "docker" takes "files/docker-ce-20.10.1-3.x86_64.rpm" (variable docker_rpm is ` +
 				`"http://x/docker-ce-20.10.1-3.x86_64.rpm?sig=1"), which the bundle does not hold; it holds docker-ce-19.03.15-3.x86_64.rpm`},
+		{"another docker, signed", func(i *manifest.Image) { i.Variables["docker_rpm"] = "http://x/docker-ce-20.10.1-3.x86_64.rpm?sig=a/b" },
+			`takes "files/docker-ce-20.10.1-3.x86_64.rpm" (variable docker_rpm`},
+		{"another docker, for a script", func(i *manifest.Image) {
+			i.Recipes, i.Variables["docker_rpm"] = nil, "http://x/docker-ce-20.10.1-3.x86_64.rpm"
+		}, `image "nomad-client": "files/docker-ce-20.10.1-3.x86_64.rpm" (variable docker_rpm is`},
 		{"script not in the bundle", func(i *manifest.Image) { i.Scripts = []string{"scripts/other.sh"} },
 			`image "nomad-client": "scripts/other.sh", which the bundle does not hold; it holds motd.sh`},
 		{"unknown recipe", func(i *manifest.Image) { i.Recipes = append(i.Recipes, "vault") }, `recipe "vault": no such recipe; there are consul,`},
@@ -82,6 +87,10 @@ func TestPlanIsReadable(t *testing.T) {
 	want := "consul-server: consul-server-1 from CentOS 7, recipes yum consul consul-server, then scripts/motd.sh; 4 files, "
 	if lines := p.Lines(); len(lines) != 1 || !strings.HasPrefix(lines[0], want) {
 		t.Errorf("got %q, want it to begin with %q", lines, want)
+	}
+	r = f.request(withScript(image("mine")))
+	if p, err := provision.Preflight(t.Context(), &r); err != nil || !strings.HasPrefix(p.Lines()[0], "mine: mine-1 from CentOS 7, scripts/motd.sh; ") {
+		t.Errorf("without recipes: got %v, %v", p, err)
 	}
 	data, err := json.Marshal(p)
 	if err != nil {

@@ -133,7 +133,26 @@ func recipesOf(img manifest.Image) ([]recipe, error) {
 type taken struct {
 	manifest.Need
 	kind string // what the paths of files of this kind begin with
-	as   string // see need.as
+}
+
+// packageFile is a variable that takes the URL of a package's file.
+type packageFile struct{ variable, pkg, recipe string }
+
+// packageFiles returns those of all recipes: users' scripts rely on the variables in images without the recipe, too.
+func packageFiles() ([]packageFile, error) {
+	var out []packageFile
+	for _, name := range Recipes() {
+		r, err := parseRecipe(name, text("recipes/"+name+".sh"))
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range r.needs {
+			if n.as != "" {
+				out = append(out, packageFile{n.as, n.pkg, name})
+			}
+		}
+	}
+	return out, nil
 }
 
 // takes returns what the recipes of an image take, in their order.
@@ -144,7 +163,7 @@ func takes(img manifest.Image) ([]taken, error) {
 	var out []taken
 	for _, r := range recipes {
 		for _, n := range r.needs {
-			t := taken{Need: manifest.Need{Image: img.Name, Recipe: r.name, Package: n.pkg}, as: n.as}
+			t := taken{Need: manifest.Need{Image: img.Name, Recipe: r.name, Package: n.pkg}}
 			if n.pkg == "" {
 				variable, file, err := n.expand(img, r.name)
 				if err != nil || file == "" {
