@@ -36,7 +36,7 @@ UCLOUD_SECRET or the var file. With --emit it prints what other tools need to us
 			if err != nil {
 				return err
 			}
-			s, err := a.openStore(p)
+			s, err := a.openStore(p, false)
 			if err != nil {
 				return err
 			}

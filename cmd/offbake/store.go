@@ -45,22 +45,26 @@ func (a *app) storeOf(b *bundle.Bundle, typed place) (place, error) {
 	return p, nil
 }
 
-// openStore opens a store. With offline nothing but its endpoint is ever dialled.
-func (a *app) openStore(p place) (store.Store, error) {
+// openStore opens a store. With offline nothing but its endpoint is ever resolved or dialled.
+func (a *app) openStore(p place, offline bool) (store.Store, error) {
 	state, err := a.stateDir()
 	if err != nil {
 		return nil, err
 	}
+	o := transport.Options{Trace: a.trace(), UserAgent: "offbake/" + buildVersion()}
+	client := transport.New(o)
+	if offline {
+		client = offlineClient(o, p)
+	}
 	s, err := store.Open(p.url, store.Options{Endpoint: p.endpoint, PublicKey: p.public, PrivateKey: p.key, Jobs: a.jobs,
-		Journal: filepath.Join(state, "uploads"),
-		Client:  transport.New(transport.Options{Trace: a.trace(), UserAgent: "offbake/" + buildVersion()})})
+		Journal: filepath.Join(state, "uploads"), Client: client})
 	if err != nil {
 		return nil, &usageError{err}
 	}
 	return s, nil
 }
 
-// openPushed opens STORE/NAME/VERSION. Its own manifest cannot say where it is, so endpoint and keys come from the flags,
+// openPushed opens STORE/NAME/VERSION, offline. Its own manifest cannot say where it is, so endpoint and keys come from the flags,
 // from -f and from the environment.
 func (a *app) openPushed(ctx context.Context, url, endpoint string) (*bundle.Bundle, error) {
 	storeURL, name, version, err := store.ParseBundle(url)
@@ -83,7 +87,7 @@ func (a *app) openPushed(ctx context.Context, url, endpoint string) (*bundle.Bun
 			p.endpoint = s.Endpoint
 		}
 	}
-	s, err := a.openStore(p)
+	s, err := a.openStore(p, true)
 	if err != nil {
 		return nil, err
 	}
