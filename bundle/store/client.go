@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -101,42 +100,6 @@ func transportOf(c *http.Client) http.RoundTripper {
 // noRedirect: the service does not redirect, and a signature is for one host.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// maxAnswer bounds what the SDK reads into memory. A page of a listing is below 1 MiB.
-const maxAnswer = 16 << 20
-
-// sdkTransport makes up for what the SDK lacks: it reads answers without a bound, and drops those of parts unread, so
-// that their connections are lost (ufile-gosdk issue 50).
-type sdkTransport struct{ next http.RoundTripper }
-
-func (t *sdkTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.next.RoundTrip(req)
-	if err == nil {
-		resp.Body = &answerBody{body: resp.Body, left: maxAnswer}
-	}
-	return resp, err
-}
-
-type answerBody struct {
-	body io.ReadCloser
-	left int64
-}
-
-var errLongAnswer = errors.New("answer is too long")
-
-func (b *answerBody) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errLongAnswer
-	}
-	n, err := b.body.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	return n, err
-}
-
-func (b *answerBody) Close() error {
-	io.CopyN(io.Discard, b.body, ufile.MaxErrorBody) // only for the connection's sake
-	return b.body.Close()
-}
-
 // request makes one SDK request object: they are for one goroutine and one use each, since their last answer stays in
 // them, and NewFileRequest writes to its Config.
 func (s *ufileStore) request(ctx context.Context, header http.Header) (*ufsdk.UFileRequest, error) {
@@ -158,18 +121,15 @@ func (s *ufileStore) requestBy(ctx context.Context, client *http.Client, header 
 
 type sdkCall func(*ufsdk.UFileRequest) error
 
-// try runs one SDK call until it succeeds, its error is final, or the tries are used up, and returns its last request.
-func (s *ufileStore) try(ctx context.Context, header http.Header, call sdkCall) (*ufsdk.UFileRequest, error) {
-	var last *ufsdk.UFileRequest
-	err := s.retry(ctx, func() error {
+// try runs one SDK call until it succeeds, its error is final, or the tries are used up.
+func (s *ufileStore) try(ctx context.Context, header http.Header, call sdkCall) error {
+	return s.retry(ctx, func() error {
 		req, err := s.request(ctx, header)
 		if err != nil {
 			return err
 		}
-		last = req
 		return answer(ctx, req, call(req))
 	})
-	return last, err
 }
 
 // retry repeats what failed for a reason that may pass.

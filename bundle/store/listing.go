@@ -80,7 +80,7 @@ func (s *ufileStore) page(ctx context.Context, prefix, marker string) (listPage,
 		return listPage{}, err
 	}
 	var list ufsdk.ListObjectsResponse
-	_, err = s.try(ctx, nil, func(req *ufsdk.UFileRequest) (err error) {
+	err = s.try(ctx, nil, func(req *ufsdk.UFileRequest) (err error) {
 		list, err = req.ListObjects(escaped, marker, "", ufile.MaxList)
 		return err
 	})

@@ -184,7 +184,7 @@ func (s *ufileStore) parts(ctx context.Context, id string, first int) (map[int]s
 	have := map[int]string{}
 	for marker := first; ; {
 		var list ufsdk.ListPartsResponse
-		_, err := s.try(ctx, nil, func(req *ufsdk.UFileRequest) (err error) {
+		err := s.try(ctx, nil, func(req *ufsdk.UFileRequest) (err error) {
 			list, err = req.ListParts(id, ufile.MaxList, marker)
 			return err
 		})
@@ -250,13 +250,17 @@ func (m *multipart) check(o Object) error {
 		}
 		want = blocks.ETag()
 	}
+	var err error
 	switch {
-	case o.Size != m.u.Size:
-		return &restartError{fmt.Errorf("got %d bytes, want %d", o.Size, m.u.Size)}
-	case o.ETag != want:
-		return &restartError{fmt.Errorf("got ETag %.60q, want %q", o.ETag, want)}
 	case o.SHA256 != m.u.SHA256 && (o.SHA256 != "" || m.entry.BlkSize != ufile.BlockSize):
 		return &restartError{fmt.Errorf("got sha256 %q in its metadata, want %s", o.SHA256, m.u.SHA256)}
+	case o.Size != m.u.Size:
+		err = fmt.Errorf("got %d bytes, want %d", o.Size, m.u.Size)
+	case o.ETag != want:
+		err = fmt.Errorf("got ETag %.60q, want %q", o.ETag, want)
+	}
+	if err != nil {
+		return &restartError{&corruptError{err}}
 	}
 	return nil
 }

@@ -197,16 +197,21 @@ func (r *resumingBody) Close() error { return r.body.Close() }
 func (s *ufileStore) Delete(ctx context.Context, path string) error {
 	key, err := s.key(path)
 	if err == nil {
-		_, err = s.try(ctx, nil, func(req *ufsdk.UFileRequest) error { return req.DeleteFile(key) })
-	}
-	var e *ufile.Error
-	if errors.As(err, &e) && e.Status == http.StatusNotFound && e.RetCode != ufile.BucketNotExist {
-		return nil
+		err = s.delete(ctx, key)
 	}
 	if err != nil {
 		return fmt.Errorf("deleting %q: %w", path, err)
 	}
 	return nil
+}
+
+func (s *ufileStore) delete(ctx context.Context, key string) error {
+	err := s.try(ctx, nil, func(req *ufsdk.UFileRequest) error { return req.DeleteFile(key) })
+	var e *ufile.Error
+	if errors.As(err, &e) && e.Status == http.StatusNotFound && e.RetCode != ufile.BucketNotExist {
+		return nil
+	}
+	return err
 }
 
 // URL is presigned when the store has a key, and plain otherwise.

@@ -110,6 +110,9 @@ func parseUFile(rawURL string) (bucket, prefix string, err error) {
 		if err := checkKey(prefix); err != nil {
 			return "", "", fmt.Errorf("prefix: %w", err)
 		}
+		if _, err := ufile.EscapeKey(prefix); err != nil {
+			return "", "", fmt.Errorf("prefix: %w", err)
+		}
 	}
 	return u.Host, prefix, nil
 }

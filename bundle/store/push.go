@@ -248,12 +248,15 @@ func (p *push) sendFile(ctx context.Context, f pushFile) error {
 		defer section.Close()
 		err = p.o.Store.Put(ctx, Upload{Key: p.dir + f.path, Body: &countedBody{section, item}, Size: f.size, SHA256: f.sha256})
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		item.Done("sent")
+	case ctx.Err() != nil:
+		item.Fail(errors.New("stopped")) // for another file's error or the user's wish, which is told once
+	default:
 		item.Fail(err)
-		return err
 	}
-	item.Done("sent")
-	return nil
+	return err
 }
 
 // countedBody tells of the bytes that go out.

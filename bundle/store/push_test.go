@@ -207,6 +207,7 @@ func TestPushResumesInsideFile(t *testing.T) {
 		if strings.HasPrefix(req.URL.RawQuery, "partNumber=") {
 			if done == 3 {
 				cancel(errTest)
+				req.Body.Close()
 				return nil, req.Context().Err()
 			}
 			done++

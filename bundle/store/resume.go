@@ -157,7 +157,7 @@ func (m *multipart) abandon(ctx context.Context) error {
 func (s *ufileStore) abort(ctx context.Context, e entry) error {
 	state, err := s.state(ctx, e)
 	if err == nil {
-		_, err = s.try(ctx, nil, func(req *ufsdk.UFileRequest) error { return req.AbortMultipartUpload(state) })
+		err = s.try(ctx, nil, func(req *ufsdk.UFileRequest) error { return req.AbortMultipartUpload(state) })
 	}
 	var answered *ufile.Error
 	if errors.As(err, &answered) && answered.Status == http.StatusNotFound {

@@ -24,11 +24,28 @@ func (s *ufileStore) Put(ctx context.Context, u Upload) error {
 	return nil
 }
 
+// corruptError says that the store took other bytes than were sent.
+type corruptError struct{ err error }
+
+func (e *corruptError) Error() string { return e.err.Error() }
+func (e *corruptError) Unwrap() error { return e.err }
+
 func (s *ufileStore) put(ctx context.Context, u Upload) error {
 	key, err := s.key(u.Key)
 	if err != nil {
 		return err
 	}
+	err = s.putKey(ctx, key, u)
+	var corrupt *corruptError
+	if errors.As(err, &corrupt) { // it claims to be what it is not: a later push would pass it over
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
+		defer cancel()
+		return also(err, s.delete(ctx, key))
+	}
+	return err
+}
+
+func (s *ufileStore) putKey(ctx context.Context, key string, u Upload) error {
 	if u.Size <= ufile.BlockSize {
 		return s.putWhole(ctx, key, u)
 	}
@@ -81,17 +98,16 @@ func (s *ufileStore) putWhole(ctx context.Context, key string, u Upload) error {
 	if err := sum.check(); err != nil {
 		return err
 	}
-	req, err := s.try(ctx, metaHeader(u), func(req *ufsdk.UFileRequest) error {
-		return req.PutFileWithData(key, contentType, buf)
-	})
-	if err != nil {
-		return err
-	}
 	want, _, _ := ufile.ETagOf(bytes.NewReader(buf)) // reading memory does not fail
-	if got := strings.Trim(req.LastResponseHeader.Get("ETag"), `"`); got != "" && got != want {
-		return fmt.Errorf("store answered ETag %.60q, want %q", got, want)
-	}
-	return nil
+	return s.try(ctx, metaHeader(u), func(req *ufsdk.UFileRequest) error {
+		if err := req.PutFileWithData(key, contentType, buf); err != nil {
+			return err
+		}
+		if got := strings.Trim(req.LastResponseHeader.Get("ETag"), `"`); got != "" && got != want {
+			return &corruptError{fmt.Errorf("store answered ETag %.60q, want %q", got, want)}
+		}
+		return nil
+	})
 }
 
 func metaHeader(u Upload) http.Header { return http.Header{ufile.MetaSHA256: {u.SHA256}} }
