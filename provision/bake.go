@@ -29,7 +29,7 @@ type baking struct {
 //
 // Whatever fails, cancellation of ctx included, every host that was made is ended before Bake returns, in a time of its
 // own, unless KeepOnError. A host that could not be ended stays in the journal: see Clean. Before anything is made, Bake
-// ends what a killed run left in the journal for the same target.
+// ends what the journal names for the same target: hosts of killed runs, and hosts that were kept of the same images.
 func Bake(ctx context.Context, r Request) (Result, error) {
 	if r.Journal == "" || len(r.Images) == 0 {
 		return Result{}, errors.New("baking: no journal or no image is given")
@@ -50,13 +50,16 @@ func Bake(ctx context.Context, r Request) (Result, error) {
 	return res, errors.Join(err, b.journal.close())
 }
 
-// endLeftovers ends hosts of killed runs. That it fails is told, and no reason not to bake.
+// endLeftovers ends hosts of killed runs, and those that were kept of images that are now made anew. That it fails is
+// told, and no reason not to bake.
 func (b *baking) endLeftovers(ctx context.Context) {
 	ended, err := clean(ctx, b.Cloud, b.Journal, func(e entry) bool {
-		return !e.Kept && slices.ContainsFunc(b.plan.Images, func(p *ImagePlan) bool { return target(p.img.Cloud) == e.Target })
+		return slices.ContainsFunc(b.plan.Images, func(p *ImagePlan) bool {
+			return target(p.img.Cloud) == e.Target && (!e.Kept || p.Name == e.Image && p.Exists == nil)
+		})
 	})
 	for _, name := range ended {
-		b.Progress.Line("ended host %s, which a killed run had left", name)
+		b.Progress.Line("ended host %s, which an earlier run had left", name)
 	}
 	if err != nil {
 		b.Progress.Line("warning: ending what a killed run left: %v", err)

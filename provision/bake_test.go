@@ -234,7 +234,7 @@ func TestBakeKeepsTheHostToLookAt(t *testing.T) {
 		t.Errorf("got %v, want it to tell the host's name", err)
 	}
 
-	// Another bake lets it be; clean ends it.
+	// A bake of another image lets it be; clean ends it.
 	f.command = nil
 	if _, err := provision.Bake(t.Context(), f.request(nomadServer())); err != nil {
 		t.Fatal(err)

@@ -13,32 +13,35 @@ import (
 	"github.com/offbake/offbake/provision"
 )
 
-func TestBakeEndsWhatAKilledRunLeft(t *testing.T) {
+func TestBakeEndsWhatEarlierRunsLeft(t *testing.T) {
 	f := newFake(t, newBundle(t, clusterFiles()))
-	write := func(host, target, run string) {
+	write := func(host, image, target string, kept bool) {
 		t.Helper()
 		if err := os.MkdirAll(f.journal, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		text := fmt.Sprintf(`{"schema":"offbake/journal/1","host":%q,"image":"x","run":%q,"target":%q}`, host, run, target)
+		text := fmt.Sprintf(`{"schema":"offbake/journal/1","host":%q,"image":%q,"run":"dead","target":%q,"kept":%v}`,
+			host, image, target, kept)
 		if err := os.WriteFile(filepath.Join(f.journal, host+".json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		f.hosts[host] = &fakeHost{f: f, name: host}
 	}
-	write("offbake-dead-x", "/cn-bj2//", "dead")
-	write("offbake-elsewhere-x", "/cn-sh2//", "dead")
+	write("offbake-dead-x", "x", "/cn-bj2//", false)
+	write("offbake-elsewhere-x", "x", "/cn-sh2//", false)
+	write("offbake-kept-consul-server", "consul-server", "/cn-bj2//", true) // of the image that is made anew
+	write("offbake-kept-x", "x", "/cn-bj2//", true)
 	if err := os.WriteFile(filepath.Join(f.journal, "dead.lock"), nil, 0o600); err != nil { // of the killed process
 		t.Fatal(err)
 	}
 	if _, err := provision.Bake(t.Context(), f.request(consulServer())); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"offbake-elsewhere-x.json"}, left(t, f.journal)); diff != "" {
+	if diff := cmp.Diff([]string{"offbake-elsewhere-x.json", "offbake-kept-x.json"}, left(t, f.journal)); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
-	if len(f.hosts) != 1 {
-		t.Errorf("got %d hosts, want the one of another region", len(f.hosts))
+	if len(f.hosts) != 2 {
+		t.Errorf("got %d hosts, want the one of another region and the one that is kept", len(f.hosts))
 	}
 }
 

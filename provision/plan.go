@@ -29,7 +29,7 @@ type Request struct {
 	// docker_rpm, docker_cli_rpm, file_server and cfssl_tool_server name.
 	Offline  bool
 	Transfer Transfer
-	// KeepOnError leaves the hosts of failed images running and in the journal.
+	// KeepOnError leaves the hosts of failed images running and in the journal, until the image is baked again.
 	KeepOnError bool
 	// Rebuild makes images that are there already, unchanged, once more.
 	Rebuild bool

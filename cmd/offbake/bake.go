@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -67,7 +68,7 @@ func (o *bakeOptions) add(cmd *cobra.Command) {
 	f.StringVar(&o.endpoint, "endpoint", "", "region host or `URL` of the UFile service that holds the bundle")
 	f.IntVar(&o.parallel, "parallel", 0, "make at most `N` images at once (default all)")
 	f.StringVar(&o.transfer, "transfer", "store", "how hosts get the bundle's files: store or ssh")
-	f.StringVar(&o.onError, "on-error", "clean", "what becomes of the host of an image that failed: clean or keep")
+	f.StringVar(&o.onError, "on-error", "clean", "what becomes of the host of an image that failed: clean, or keep until it is baked again")
 	f.BoolVar(&o.rebuild, "rebuild", false, "make images again though nothing has changed")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done, and stop")
 	f.BoolVar(&o.allowUnsigned, "allow-unsigned", false, "for trials: do not ask who signed the bundle")
@@ -88,6 +89,10 @@ func (o *bakeOptions) check() error {
 		return usagef("--on-error %q is not known, want clean or keep", o.onError)
 	case o.parallel < 0:
 		return usagef("--parallel %d is negative", o.parallel)
+	}
+	// It is made with the first image: what fails before leaves nothing.
+	if info, err := os.Stat(o.out); err == nil && !info.IsDir() {
+		return usagef("--out %q is not a folder", o.out)
 	}
 	return nil
 }

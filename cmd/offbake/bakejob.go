@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,9 +56,6 @@ func (j *bakeJob) prepare(o bakeOptions) error {
 	upgrade, images, err := j.expand(o.images)
 	if err != nil {
 		return err
-	}
-	if err := os.MkdirAll(o.out, 0o755); err != nil {
-		return fmt.Errorf("making the output folder: %w", err)
 	}
 	state, err := j.app.stateDir()
 	if err != nil {

@@ -41,6 +41,8 @@ func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 func (a *app) hint(err error) string {
 	var egress *provision.EgressError
 	var status *transport.StatusError
+	var notPushed *notPushedError
+	var step *provision.StepError
 	switch {
 	case errors.Is(err, errNoTrust):
 		return "name the key that you trust: --pubkey offbake.pub"
@@ -52,8 +54,12 @@ func (a *app) hint(err error) string {
 		return "run: offbake lock -f " + a.manifestPath()
 	case errors.Is(err, sign.ErrUntrusted):
 		return "the bundle is signed by another key; get its public key by a way that you trust, and give it with --pubkey"
+	case errors.As(err, &notPushed):
+		return "put it there first: " + notPushed.push
 	case as[*bundle.ExistsError](err):
 		return "give another -o, or --force to replace it"
+	case errors.As(err, &step) && step.Kept != "":
+		return "look at the host: nsenter --all --target $(pgrep -P $(pgrep -fo hosts/" + step.Kept + "/root)); the next bake of the image ends it"
 	case errors.As(err, &egress):
 		return "take what it needs into the manifest's artifacts, and read it from ${FILE_SERVER} or the bundle's repository"
 	case errors.Is(err, transport.ErrBlocked):

@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -91,8 +93,25 @@ func (a *app) openPushed(ctx context.Context, url, endpoint string) (*bundle.Bun
 	if err != nil {
 		return nil, err
 	}
-	return store.Bundle(ctx, s, name, version)
+	b, err := store.Bundle(ctx, s, name, version)
+	if errors.Is(err, fs.ErrNotExist) {
+		command := "offbake push " + name + "-" + version + ".tar " + storeURL
+		if endpoint != "" {
+			command += " --endpoint " + endpoint
+		}
+		return nil, &notPushedError{err, command}
+	}
+	return b, err
 }
+
+// notPushedError is a bundle that its store does not hold.
+type notPushedError struct {
+	err  error
+	push string // the command that would put it there
+}
+
+func (e *notPushedError) Error() string { return e.err.Error() }
+func (e *notPushedError) Unwrap() error { return e.err }
 
 // manifestOf is the manifest that a bundle carries; -f overrides its store and cloud, and nothing else.
 func (a *app) manifestOf(b *bundle.Bundle) (*manifest.Manifest, error) {
