@@ -59,6 +59,13 @@ func (e *RecipeError) Error() string {
 	return fmt.Sprintf("image %q: recipe %q: %s", e.Image, e.Recipe, e.What)
 }
 
+// ImageNameError is two images of one bake that would have the same name: the later would replace the earlier.
+type ImageNameError struct{ Image, Other, Name string }
+
+func (e *ImageNameError) Error() string {
+	return fmt.Sprintf("image %q: image_name %q is that of image %q, too", e.Image, e.Name, e.Other)
+}
+
 // VariableError is a variable whose value cannot serve: the manifest or the command line is wrong.
 type VariableError struct {
 	Image    string
@@ -101,9 +108,10 @@ func (e *NeedError) Error() string {
 // happened to a host.
 func IsPlanError(err error) bool {
 	var recipe *RecipeError
+	var name *ImageNameError
 	var variable *VariableError
 	var need *NeedError
-	return errors.As(err, &recipe) || errors.As(err, &variable) || errors.As(err, &need)
+	return errors.As(err, &recipe) || errors.As(err, &name) || errors.As(err, &variable) || errors.As(err, &need)
 }
 
 // PackageError lists packages that an image takes and that neither its base has nor the bundle's repository.

@@ -97,7 +97,12 @@ func Preflight(ctx context.Context, r *Request) (*Plan, error) {
 		return nil, err
 	}
 	var errs faults
+	names := map[string]string{}
 	for _, img := range r.Images {
+		if other, ok := names[img.ImageName]; ok {
+			errs.add(&ImageNameError{Image: img.Name, Other: other, Name: img.ImageName})
+		}
+		names[img.ImageName] = img.Name
 		p, err := planImage(img, r, x, strings.HasPrefix(plan.server.url, "file:"))
 		errs.add(err)
 		plan.Images = append(plan.Images, p)

@@ -35,6 +35,8 @@ func TestPreflightRefuses(t *testing.T) {
 		}, `image "nomad-client": "files/docker-ce-20.10.1-3.x86_64.rpm" (variable docker_rpm is`},
 		{"script not in the bundle", func(i *manifest.Image) { i.Scripts = []string{"scripts/other.sh"} },
 			`image "nomad-client": "scripts/other.sh", which the bundle does not hold; it holds motd.sh`},
+		{"name of another image", func(i *manifest.Image) { i.ImageName = "consul-server-1" },
+			`image "nomad-client": image_name "consul-server-1" is that of image "consul-server", too`},
 		{"unknown recipe", func(i *manifest.Image) { i.Recipes = append(i.Recipes, "vault") }, `recipe "vault": no such recipe; there are consul,`},
 		{"value that no environment holds", func(i *manifest.Image) { i.Variables["greeting"] = "a\x00b" }, `variable "greeting" holds a NUL`},
 	} {

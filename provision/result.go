@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/offbake/offbake/internal/atomicfile"
 )
@@ -44,9 +45,21 @@ type resultsFile struct {
 	Images []ImageResult `json:"images"` // sorted by name
 }
 
-// WriteResults writes the two result files into a folder, each whole or not at all. Images that they name already and
-// that are not among images stay: one image made anew does not lose the ids of the others.
-func WriteResults(dir string, images []ImageResult) error {
+// WriteResults writes the two result files into a folder, which is made if need be; each is there whole or not at all.
+// Images that they name already and that are not among images stay: one image made anew does not lose the ids of the
+// others, and several processes may write to one folder.
+func WriteResults(dir string, images []ImageResult) (err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	lock, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }() // which unlocks
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("locking %q: %w", dir, err)
+	}
 	if err := writeResults(filepath.Join(dir, ResultsFile), images); err != nil {
 		return fmt.Errorf("writing %q: %w", ResultsFile, err)
 	}

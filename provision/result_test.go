@@ -2,18 +2,20 @@ package provision_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/offbake/offbake/provision"
 )
 
 func TestWriteResults(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "images")
 	server := provision.ImageResult{Name: "consul-server", Made: provision.Made{ID: "uimage-1", Region: "cn-bj2"}, Base: "CentOS 7.9 64位",
 		Bundle: "b", Seconds: 12, Background: []provision.Attempt{}}
 	client := provision.ImageResult{Name: "nomad-client", Made: provision.Made{Path: "/images/<a>.rootfs.tar.zst"}}
@@ -40,6 +42,27 @@ func TestWriteResults(t *testing.T) {
 	if results.Schema != "offbake/images/1" || len(results.Images) != 2 || results.Images[0].ImageID != "uimage-1" ||
 		results.Images[0].Seconds != 12 || results.Images[1].Name != "nomad-client" || results.Images[1].Path == "" {
 		t.Errorf("got %+v", results)
+	}
+}
+
+// Bakes of one image each, at the same time, into one folder.
+func TestWriteResultsLosesNone(t *testing.T) {
+	dir := t.TempDir()
+	var g errgroup.Group
+	for i := range 20 {
+		g.Go(func() error {
+			return provision.WriteResults(dir, []provision.ImageResult{{Name: fmt.Sprintf("image-%d", i), Made: provision.Made{ID: "x"}}})
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	var vars map[string]string
+	readInto(t, filepath.Join(dir, provision.TfvarsFile), &vars)
+	var results struct{ Images []struct{} }
+	readInto(t, filepath.Join(dir, provision.ResultsFile), &results)
+	if len(vars) != 20 || len(results.Images) != 20 {
+		t.Errorf("got %d variables and %d results, want 20", len(vars), len(results.Images))
 	}
 }
 

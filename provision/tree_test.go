@@ -143,6 +143,7 @@ func (c *trees) makeRoot() {
 	c.write("etc/yum.repos.d/.hidden", "too", 0o644)
 	c.write("etc/yum/pluginconf.d/fastestmirror.conf", "[main]\nenabled=1\nverbose=0\n", 0o644)
 	c.write("etc/systemd/system/keep.service", "", 0o644)
+	c.write("var/lib/systemd/random-seed", "secret", 0o600)
 	c.write("root/.bashrc", "# .bashrc", 0o644) // without a newline at its end
 	c.write("root/.bash_history", "secret", 0o600)
 	c.write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA offbake\n", 0o600)

@@ -45,6 +45,7 @@ fi
 rm -f /etc/ssh/ssh_host_*
 [ ! -e /etc/machine-id ] || : >/etc/machine-id
 [ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
+rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
 # A key that a builder adds for itself bears the comment "offbake".
 if [ -f /root/.ssh/authorized_keys ] && grep -q ' offbake$' /root/.ssh/authorized_keys; then
 	sed -i '/ offbake$/d' /root/.ssh/authorized_keys
