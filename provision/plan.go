@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -278,7 +277,7 @@ func (p *ImagePlan) address(r *Request) (string, error) {
 	}{"offbake/image/1", p.base.ID, r.Bundle.Identity(), r.Offline, p.Recipes, p.Scripts, p.img.Check, r.Upgrade,
 		digests(p.img), scripts, values})
 	if err != nil {
-		return "", errors.New("encoding the inputs: " + err.Error())
+		return "", fmt.Errorf("encoding the inputs: %w", err)
 	}
 	return hexSHA256(string(data)), nil
 }
