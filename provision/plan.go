@@ -18,10 +18,13 @@ import (
 
 // Request is what to bake.
 type Request struct {
-	Bundle *bundle.Bundle   // after Trust or Verify
+	Bundle *bundle.Bundle   // after Trust
 	Images []manifest.Image // at least one, each name once
 	Cloud  Cloud
 	Files  Files
+	// Verify reads the whole bundle and checks it against its index. It is called before anything is made, and not where
+	// there is nothing to make; nil leaves it to the hosts, which check what they take.
+	Verify func(context.Context) error
 	// Upgrade names the packages that may be upgraded when Offline: rpms.upgrade of the manifest.
 	Upgrade []string
 	// Offline seals the hosts before recipes run. Otherwise recipes may also use what the variables yum_base, yum_docker,
@@ -112,6 +115,12 @@ func Preflight(ctx context.Context, r *Request) (*Plan, error) {
 	for _, p := range plan.Images {
 		if err := p.locate(ctx, r); err != nil {
 			return nil, fmt.Errorf("planning %q: %w", p.Name, err)
+		}
+	}
+	anew := func(p *ImagePlan) bool { return p.Exists == nil }
+	if r.Verify != nil && slices.ContainsFunc(plan.Images, anew) {
+		if err := r.Verify(ctx); err != nil {
+			return nil, err
 		}
 	}
 	return plan, nil

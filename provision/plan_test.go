@@ -1,6 +1,7 @@
 package provision_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,6 +58,29 @@ func TestPreflightRefuses(t *testing.T) {
 			}
 			f.checkNothingLeft(t)
 		})
+	}
+}
+
+func TestPreflightVerifiesWhatItBakesFrom(t *testing.T) {
+	f := newFake(t, newBundle(t, clusterFiles()))
+	r := f.request(consulServer())
+	altered := errors.New("altered")
+	r.Verify = func(context.Context) error { return altered }
+	if _, err := provision.Bake(t.Context(), r); !errors.Is(err, altered) {
+		t.Errorf("got %v, want what Verify says", err)
+	}
+	if slices.Contains(f.calls, "create consul-server") {
+		t.Errorf("a host was made: %q", f.calls)
+	}
+	calls := 0
+	r.Verify = func(context.Context) error { calls++; return nil }
+	for range 2 { // the second has nothing to make
+		if _, err := provision.Bake(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if calls != 1 {
+		t.Errorf("got %d calls of Verify, want 1", calls)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 // bakeJob is a bake that is ready to run: the bundle is open and trusted, the images are expanded.
 type bakeJob struct {
 	app     *app
+	name    string // of the bundle, as it was typed
 	bundle  *bundle.Bundle
 	request provision.Request
 }
@@ -29,7 +30,7 @@ func (a *app) bakeJob(ctx context.Context, name string, o bakeOptions) (*bakeJob
 	if err != nil {
 		return nil, err
 	}
-	j := &bakeJob{app: a, bundle: b}
+	j := &bakeJob{app: a, name: name, bundle: b}
 	if err := j.prepare(o); err != nil {
 		return nil, errors.Join(err, j.close())
 	}
@@ -70,8 +71,12 @@ func (j *bakeJob) prepare(o bakeOptions) error {
 	if o.transfer == "ssh" {
 		transfer = provision.BySSH
 	}
+	verify := func(ctx context.Context) error {
+		_, err := j.app.verifyAll(ctx, j.bundle, j.name, o.allowUnsigned)
+		return err
+	}
 	j.request = provision.Request{
-		Bundle: j.bundle, Images: images, Cloud: cloud, Files: local.Files{Source: j.bundle.Open}, Upgrade: upgrade,
+		Bundle: j.bundle, Verify: verify, Images: images, Cloud: cloud, Files: local.Files{Source: j.bundle.Open}, Upgrade: upgrade,
 		Offline: o.offline, Transfer: transfer, KeepOnError: o.onError == "keep", Rebuild: o.rebuild, Parallel: o.parallel,
 		Journal: filepath.Join(state, "journal"), Progress: j.app.progress(), Verbose: j.app.verbose,
 	}

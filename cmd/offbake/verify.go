@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -25,7 +26,7 @@ its size and digest. BUNDLE is a tar or a folder. Uses no network.` + "\n" + exi
 				return err
 			}
 			defer b.Close()
-			report, err := a.verifyAll(cmd, b, args[0], allowUnsigned)
+			report, err := a.verifyAll(cmd.Context(), b, args[0], allowUnsigned)
 			if err != nil {
 				return err
 			}
@@ -41,7 +42,7 @@ its size and digest. BUNDLE is a tar or a folder. Uses no network.` + "\n" + exi
 }
 
 // verifyAll hashes every file, and shows how far it is.
-func (a *app) verifyAll(cmd *cobra.Command, b *bundle.Bundle, name string, allowUnsigned bool) (bundle.Report, error) {
+func (a *app) verifyAll(ctx context.Context, b *bundle.Bundle, name string, allowUnsigned bool) (bundle.Report, error) {
 	keys, err := a.trusted()
 	if err != nil {
 		return bundle.Report{}, err
@@ -51,7 +52,7 @@ func (a *app) verifyAll(cmd *cobra.Command, b *bundle.Bundle, name string, allow
 		size += f.Size
 	}
 	item := a.progress().Start(name, size)
-	report, err := b.Verify(cmd.Context(), bundle.VerifyOptions{Keys: keys, AllowUnsigned: allowUnsigned, Jobs: a.jobs, Progress: item.Add})
+	report, err := b.Verify(ctx, bundle.VerifyOptions{Keys: keys, AllowUnsigned: allowUnsigned, Jobs: a.jobs, Progress: item.Add})
 	if err != nil {
 		item.Fail(err)
 		return report, err
