@@ -10,6 +10,9 @@ import (
 // ErrUnverified says that content was asked of a bundle before Trust or Verify accepted it.
 var ErrUnverified = errors.New("bundle is not verified yet")
 
+// ErrUnsigned says that a bundle has no signature at all. It is sign.ErrUntrusted.
+var ErrUnsigned = fmt.Errorf("%w: it is not signed", sign.ErrUntrusted)
+
 // FormatError says that something is not a bundle of this format, or not this bundle whole: a broken rule, a
 // missing, extra or hostile entry, a cut or damaged tar.
 type FormatError struct {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 )
 
@@ -34,11 +35,12 @@ type Content struct {
 	Path string
 }
 
-// ExistsError says that a target is there already and is not the bundle that was to be written. It is fs.ErrExist.
+// ExistsError says that a target is there already and is not what was to be written. It is fs.ErrExist. Its text leaves
+// the path to the caller.
 type ExistsError struct{ Path string }
 
 func (e *ExistsError) Error() string {
-	return fmt.Sprintf("%q exists and holds something else", e.Path)
+	return "it exists and holds something else"
 }
 
 // Is makes errors.Is(err, fs.ErrExist) true.
@@ -80,6 +82,20 @@ func (c Content) check() error {
 	}
 	if n > 1 {
 		return errors.New("content is given twice")
+	}
+	return nil
+}
+
+// CheckTarget tries whether a bundle could be put at path: the folder is there and takes files. WriteTar and WriteDir
+// would find out too, but only when everything has been downloaded.
+func CheckTarget(path string) error {
+	dir := filepath.Dir(filepath.Clean(path))
+	f, err := os.CreateTemp(dir, tempMark+"*"+tempSuffix)
+	if err == nil {
+		err = errors.Join(f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil {
+		return fmt.Errorf("writing to %q: %w", dir, cause(err))
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (b *Bundle) Trust(keys []sign.Public, allowUnsigned bool) ([]string, error)
 	var ids []string
 	unknown := sign.ErrUntrusted
 	if len(b.sigs) == 0 {
-		unknown = fmt.Errorf("%w: it is not signed", sign.ErrUntrusted)
+		unknown = ErrUnsigned
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.sigs)) {
 		id, err := sign.Verify(b.raw, b.sigs[name], TrustedComment(b.index), keys)

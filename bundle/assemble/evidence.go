@@ -2,7 +2,6 @@ package assemble
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -22,9 +21,7 @@ import (
 // edit, and so is the cache.
 func (b *builder) checkEvidence(ctx context.Context) error {
 	releases := source.Releases(b.o.Inputs)
-	known := map[string]bool{}
 	for i := range releases {
-		known[releases[i].Path] = true
 		b.keys[releases[i].Path] = releases[i].Key
 		if err := b.checkRelease(&releases[i]); err != nil {
 			return fmt.Errorf("verifying %q: %w", releases[i].Name, err)
@@ -35,16 +32,10 @@ func (b *builder) checkEvidence(ctx context.Context) error {
 		files[path.Join(manifest.FilesDir, f.Path)] = f
 	}
 	for _, row := range b.o.Lock.Rows {
-		var err error
-		switch row.Kind {
-		case manifest.KindFile:
-			err = checkFile(row, files)
-		case manifest.KindHashiCorp, manifest.KindProvider:
-			if !known[row.Path] {
-				err = errors.New("the manifest does not ask for it")
-			}
+		if row.Kind != manifest.KindFile {
+			continue
 		}
-		if err != nil {
+		if err := checkFile(row, files[row.Path]); err != nil {
 			return fmt.Errorf("verifying %q: %w", row.Name, err)
 		}
 	}
@@ -52,11 +43,8 @@ func (b *builder) checkEvidence(ctx context.Context) error {
 }
 
 // checkFile compares a row of a plain file with the manifest's own digest, where it has one.
-func checkFile(row manifest.Row, files map[string]manifest.File) error {
-	f, ok := files[row.Path]
+func checkFile(row manifest.Row, f manifest.File) error {
 	switch {
-	case !ok:
-		return errors.New("the manifest does not ask for it")
 	case f.SHA256 != "" && f.SHA256 != row.SHA256:
 		return &bundle.MismatchError{Path: row.Path, Got: row.SHA256, Want: f.SHA256}
 	case (f.SHA256 == "") != (row.Verified == source.FirstUse):
@@ -67,10 +55,7 @@ func checkFile(row manifest.Row, files map[string]manifest.File) error {
 
 // checkRelease verifies a zip's sums and signature.
 func (b *builder) checkRelease(rel *source.Release) error {
-	row, ok := b.rows[rel.Path]
-	if !ok {
-		return fmt.Errorf("the lock has no row for %q", rel.Path)
-	}
+	row := b.rows[rel.Path]
 	e := source.Evidence{}
 	var err error
 	if e.Keys, err = rel.ReadKeys(b.local, b.o.Lock); err != nil {
@@ -139,10 +124,25 @@ func (b *builder) checkPackages(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	var found []*rpm.Package
 	for i, row := range rows {
 		b.packages[row.Path] = checked[i]
+		found = append(found, asPackage(checked[i].header))
+	}
+	// The lock may hold more, but must hold what the manifest installs.
+	if _, err := rpm.Pick([]*rpm.Repo{{Packages: found}}, source.PickOptions(b.o.Inputs)); err != nil {
+		return &StaleLockError{err.Error()}
 	}
 	return nil
+}
+
+// asPackage is what metadata would say of a package, as far as it can be asked for by.
+func asPackage(h *rpm.Header) *rpm.Package {
+	p := &rpm.Package{Name: h.Name, EVR: h.EVR, Arch: h.Arch, Provides: h.Provides}
+	for _, f := range h.Files {
+		p.Files = append(p.Files, f.Path)
+	}
+	return p
 }
 
 // checkedPackage is an RPM whose signature was found good.

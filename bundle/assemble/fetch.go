@@ -3,7 +3,6 @@ package assemble
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,23 +38,12 @@ type FetchResult struct {
 	Reused     int64  // bytes that were in the cache
 }
 
-// StaleLockError says that a lock was made of other inputs than those at hand.
-type StaleLockError struct{ Got, Want string } // digests of inputs
-
-func (e *StaleLockError) Error() string {
-	return fmt.Sprintf("the lock is of other inputs: got %s, want %s", e.Got, e.Want)
-}
-
 // Fetch downloads what the lock pins, verifies everything again against the lock and the vendors' own signatures, and
 // writes the bundle. One byte that differs from the lock fails it. Causes of errors are those of packages fetch, source,
 // rpm and bundle, *HostileError and *StaleLockError; whatever happens, nothing is left beside the cache.
 func Fetch(ctx context.Context, o FetchOptions) (_ FetchResult, err error) {
-	digest, err := o.Inputs.Digest()
-	if err != nil {
+	if err := CheckLock(o.Inputs, o.Lock); err != nil {
 		return FetchResult{}, err
-	}
-	if o.Lock.Inputs != digest {
-		return FetchResult{}, &StaleLockError{Got: o.Lock.Inputs, Want: digest}
 	}
 	lock := *o.Lock
 	lock.Rows = slices.SortedFunc(slices.Values(o.Lock.Rows), func(a, b manifest.Row) int { return strings.Compare(a.Path, b.Path) })

@@ -82,7 +82,17 @@ func TestFetchBelievesNobody(t *testing.T) {
 		t.Fatalf("no row %q", path)
 		return nil
 	}
+	// swap pins one row to the content of another, which the cache has.
+	swap := func(t *testing.T, l *manifest.Lock, path, other string) {
+		t.Helper()
+		r, o := row(t, l, path), row(t, l, other)
+		r.SHA256, r.Size = o.SHA256, o.Size
+	}
+	without := func(l *manifest.Lock, path string) {
+		l.Rows = slices.DeleteFunc(l.Rows, func(r manifest.Row) bool { return r.Path == path })
+	}
 	const zip = "files/consul_1.6.1_linux_amd64.zip"
+	const file = "files/cfssl_linux-amd64"
 	const wget = "rpms/Packages/wget-1.14-1.noarch.rpm"
 	for _, c := range []struct {
 		name  string
@@ -94,8 +104,7 @@ func TestFetchBelievesNobody(t *testing.T) {
 			w.Put(cfssl, []byte("CFSSL"))
 		}, is[*fetch.MismatchError]},
 		{"a row's digest is not the signed one", func(t *testing.T, w *world, l *manifest.Lock) {
-			r, other := row(t, l, zip), row(t, l, "files/cfssl_linux-amd64")
-			r.SHA256, r.Size, r.URL = other.SHA256, other.Size, other.URL
+			swap(t, l, zip, file)
 		}, is[*bundle.MismatchError]},
 		{"a row's signer is another", func(t *testing.T, w *world, l *manifest.Lock) {
 			row(t, l, zip).Verified = "hashicorp-pgp 34365D9472D7468F"
@@ -103,36 +112,46 @@ func TestFetchBelievesNobody(t *testing.T) {
 		{"the signature is of other sums", func(t *testing.T, w *world, l *manifest.Lock) {
 			const dir = "evidence/hashicorp/consul/1.6.1/consul_1.6.1_SHA256SUMS.sig"
 			const other = "evidence/providers/registry.terraform.io/hashicorp/null/2.1.2/terraform-provider-null_2.1.2_SHA256SUMS.sig"
-			r, o := row(t, l, dir), row(t, l, other)
-			r.SHA256, r.Size, r.URL = o.SHA256, o.Size, o.URL
+			swap(t, l, dir, other)
 		}, is[*source.SignatureError]},
 		{"a pinned file's digest is another", func(t *testing.T, w *world, l *manifest.Lock) {
-			r, o := row(t, l, "files/cfssl_linux-amd64"), row(t, l, zip)
-			r.SHA256, r.Size, r.URL = o.SHA256, o.Size, o.URL
+			swap(t, l, file, zip)
 		}, is[*bundle.MismatchError]},
 		{"a pinned file is said to be of first use", func(t *testing.T, w *world, l *manifest.Lock) {
-			row(t, l, "files/cfssl_linux-amd64").Verified = "first-use"
+			row(t, l, file).Verified = "first-use"
 		}, is[*bundle.MismatchError]},
 		{"a package is said to be of first use", func(t *testing.T, w *world, l *manifest.Lock) {
 			row(t, l, wget).Verified = "first-use"
 		}, is[*bundle.MismatchError]},
 		{"a package is another one", func(t *testing.T, w *world, l *manifest.Lock) {
-			r, o := row(t, l, wget), row(t, l, "rpms/Packages/containerd.io-1.4.13-1.x86_64.rpm")
-			r.SHA256, r.Size, r.URL = o.SHA256, o.Size, o.URL
+			swap(t, l, wget, "rpms/Packages/containerd.io-1.4.13-1.x86_64.rpm")
 		}, is[*rpm.MismatchError]},
 		{"a file that the manifest does not ask for", func(t *testing.T, w *world, l *manifest.Lock) {
-			r := *row(t, l, "files/cfssl_linux-amd64")
+			r := *row(t, l, file)
 			r.Path = "files/backdoor"
 			l.Rows = append(l.Rows, r)
-		}, says("the manifest does not ask for it")},
+		}, stale("does not ask for it")},
 		{"a release that the manifest does not ask for", func(t *testing.T, w *world, l *manifest.Lock) {
 			r := *row(t, l, zip)
 			r.Path = "files/consul_1.6.2_linux_amd64.zip"
 			l.Rows = append(l.Rows, r)
-		}, says("the manifest does not ask for it")},
-		{"a row is gone", func(t *testing.T, w *world, l *manifest.Lock) {
-			l.Rows = slices.DeleteFunc(l.Rows, func(r manifest.Row) bool { return r.Path == zip })
-		}, says("the lock has no row for")},
+		}, stale("does not ask for it")},
+		{"the row of a release is gone", func(t *testing.T, w *world, l *manifest.Lock) { without(l, zip) }, stale("no row for")},
+		{"the row of a file is gone", func(t *testing.T, w *world, l *manifest.Lock) { without(l, file) }, stale("no row for")},
+		{"the row of a package is gone", func(t *testing.T, w *world, l *manifest.Lock) { without(l, wget) }, stale("wget")},
+		{"a file's mode is another", func(t *testing.T, w *world, l *manifest.Lock) { row(t, l, file).Mode = "0644" }, stale("mode 0644")},
+		{"a file is said to come from elsewhere", func(t *testing.T, w *world, l *manifest.Lock) {
+			row(t, l, file).URL = "https://evil.example/cfssl"
+		}, stale("evil.example")},
+		{"evidence that vouches for nothing", func(t *testing.T, w *world, l *manifest.Lock) {
+			r := *row(t, l, file)
+			r.Path, r.Kind = "evidence/more", manifest.KindEvidence
+			l.Rows = append(l.Rows, r)
+		}, stale("does not ask for it")},
+		{"the version is another", func(t *testing.T, w *world, l *manifest.Lock) { l.Version = "9.0.0" }, stale("version: got 9.0.0")},
+		{"a variable is another", func(t *testing.T, w *world, l *manifest.Lock) {
+			l.Variables = map[string]string{"consul_version": "9.9.9"}
+		}, stale("variables")},
 		{"a cached file was altered", func(t *testing.T, w *world, l *manifest.Lock) {
 			sum := row(t, l, zip).SHA256
 			path := filepath.Join(w.cache, "sha256", sum[:2], sum)
@@ -175,6 +194,11 @@ func TestLockRefusesOtherKeys(t *testing.T) {
 func is[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
+}
+
+// stale wants a lock to be refused as not of this manifest, for a reason that says text.
+func stale(text string) func(error) bool {
+	return func(err error) bool { return is[*assemble.StaleLockError](err) && strings.Contains(err.Error(), text) }
 }
 
 func says(text string) func(error) bool {

@@ -77,12 +77,7 @@ func Keyring(local *Local, repo manifest.Repo) (*rpm.Keyring, error) {
 
 // jobs picks the packages and returns a job for each.
 func (p *packages) jobs() []job {
-	rpms := p.in.Artifacts.RPMs
-	if len(rpms.Repos) == 0 {
-		return nil
-	}
-	specs := slices.Concat(rpms.Install, rpms.Upgrade)
-	choices, err := rpm.Pick(p.repos, rpm.PickOptions{Specs: specs, Exclude: rpms.Exclude, Arch: rpmArch(p.in.Platform)})
+	choices, err := rpm.Pick(p.repos, PickOptions(p.in))
 	if err != nil {
 		return []job{{"rpms", func(context.Context) (result, error) { return result{}, err }}}
 	}
@@ -97,6 +92,12 @@ func (p *packages) jobs() []job {
 		jobs = append(jobs, job{c.Package.NEVRA(), func(ctx context.Context) (result, error) { return p.resolve(ctx, i, c.Package) }})
 	}
 	return jobs
+}
+
+// PickOptions say which packages the inputs ask for.
+func PickOptions(in *manifest.Inputs) rpm.PickOptions {
+	rpms := in.Artifacts.RPMs
+	return rpm.PickOptions{Specs: slices.Concat(rpms.Install, rpms.Upgrade), Exclude: rpms.Exclude, Arch: rpmArch(in.Platform)}
 }
 
 func (p *packages) resolve(ctx context.Context, i int, pkg *rpm.Package) (result, error) {

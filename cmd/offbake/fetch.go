@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/bundle/assemble"
 	"github.com/offbake/offbake/bundle/sign"
 	"github.com/offbake/offbake/manifest"
@@ -27,7 +29,7 @@ same bytes on any machine.` + "\n" + exitStatus,
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			started := time.Now()
-			key, err := a.signingKey(o.unsigned)
+			key, err := a.signingKey(cmd.Context(), o.unsigned)
 			if err != nil {
 				return err
 			}
@@ -75,6 +77,9 @@ var errNoLock = errors.New("no valid manifest.lock")
 
 // fetch makes the bundle, locking first where no valid lock is and that is allowed.
 func (j *fetchJob) fetch(ctx context.Context, key *sign.Key, o fetchOptions) (assemble.FetchResult, error) {
+	if err := bundle.CheckTarget(cmp.Or(o.out, ".")); err != nil { // before anything is downloaded for it
+		return assemble.FetchResult{}, err
+	}
 	var held *assemble.Held
 	lock, err := j.validLock()
 	if err != nil && o.locked {
@@ -93,7 +98,7 @@ func (j *fetchJob) fetch(ctx context.Context, key *sign.Key, o fetchOptions) (as
 		Force: o.force, Held: held, Fetcher: j.fetcher, Progress: j.app.progress()})
 }
 
-// validLock returns the lock if it is of these inputs.
+// validLock returns the lock if it is there and of these inputs.
 func (j *fetchJob) validLock() (*manifest.Lock, error) {
 	lock, err := manifest.LoadLock(j.lockPath)
 	if isNotExist(err) {
@@ -102,12 +107,5 @@ func (j *fetchJob) validLock() (*manifest.Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	digest, err := j.inputs.Digest()
-	if err != nil {
-		return nil, err
-	}
-	if lock.Inputs != digest {
-		return nil, fmt.Errorf("%w: the manifest's inputs have changed since %q was written", errNoLock, j.lockPath)
-	}
-	return lock, nil
+	return lock, assemble.CheckLock(j.inputs, lock)
 }

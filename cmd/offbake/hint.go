@@ -12,6 +12,7 @@ import (
 	"github.com/offbake/offbake/bundle/rpm"
 	"github.com/offbake/offbake/bundle/sign"
 	"github.com/offbake/offbake/bundle/source"
+	"github.com/offbake/offbake/bundle/ufile"
 	"github.com/offbake/offbake/internal/transport"
 	"github.com/offbake/offbake/manifest"
 	"github.com/offbake/offbake/provision"
@@ -25,7 +26,7 @@ func as[T error](err error) bool {
 
 func isUsage(err error) bool {
 	return as[*usageError](err) || as[manifest.Errors](err) || as[*manifest.Error](err) || as[*manifest.MissingError](err) ||
-		provision.IsPlanError(err)
+		as[*assemble.StaleLockError](err) || provision.IsPlanError(err)
 }
 
 // isUntrusted tells what was refused from what merely failed: wrong bytes, wrong form, no good signature.
@@ -50,14 +51,16 @@ func (a *app) hint(err error) string {
 		return "make a key with: offbake keygen; then give --key offbake.key (or --unsigned for a trial)"
 	case errors.Is(err, errNoPassword):
 		return "export OFFBAKE_KEY_PASSWORD, or make a key without one: offbake keygen --no-password"
-	case errors.Is(err, errNoLock):
+	case errors.Is(err, errNoLock), as[*assemble.StaleLockError](err):
 		return "run: offbake lock -f " + a.manifestPath()
+	case errors.Is(err, bundle.ErrUnsigned):
+		return "sign it where it was made: offbake fetch --key offbake.key; or use it as it is, for a trial: --allow-unsigned"
 	case errors.Is(err, sign.ErrUntrusted):
 		return "the bundle is signed by another key; get its public key by a way that you trust, and give it with --pubkey"
 	case errors.As(err, &notPushed):
 		return "put it there first: " + notPushed.push
 	case as[*bundle.ExistsError](err):
-		return "give another -o, or --force to replace it"
+		return "name another place; fetch replaces a bundle with --force"
 	case errors.As(err, &step) && step.Kept != "":
 		return "look at the host: nsenter --all --target $(pgrep -P $(pgrep -fo hosts/" + step.Kept + "/root)); the next bake of the image ends it"
 	case errors.As(err, &egress):
@@ -66,7 +69,7 @@ func (a *app) hint(err error) string {
 		return "offline, only the store and the hosts are spoken to"
 	case errors.As(err, &status) && (status.Code == 404 || status.Code == 410):
 		return "the vendor does not have this file; check name and version in " + a.manifestPath()
-	case errors.As(err, &status) && (status.Code == 401 || status.Code == 403):
+	case as[*ufile.Error](err) && errors.Is(err, fs.ErrPermission):
 		return "check UCLOUD_PUBKEY and UCLOUD_SECRET, and the machine's clock"
 	case errors.Is(err, syscall.ENOSPC):
 		return "make room on the disk; what was downloaded is kept in the cache and not asked for again"
