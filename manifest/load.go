@@ -1,7 +1,9 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -142,6 +144,23 @@ func (m *Manifest) LocalFiles() []string {
 	}
 	slices.Sort(files)
 	return slices.Compact(files)
+}
+
+// CheckFiles reports every file beside the manifest that it names and that is not there, or is no file.
+func (m *Manifest) CheckFiles() error {
+	d := decoder{file: m.File}
+	for _, n := range localNodes(m.root) {
+		fi, err := os.Stat(filepath.Join(m.Dir, filepath.FromSlash(n.text)))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			d.fail(n, "there is no such file beside the manifest")
+		case err != nil:
+			d.fail(n, "the file cannot be looked at")
+		case !fi.Mode().IsRegular():
+			d.fail(n, "want a file")
+		}
+	}
+	return d.err()
 }
 
 // localNodes returns the values of a manifest that name local files, in file order.

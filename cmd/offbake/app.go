@@ -47,6 +47,7 @@ from nothing else.` + "\n" + exitStatus,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              usageArgs(cobra.NoArgs),
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.check() },
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: false},
 	}
@@ -68,6 +69,14 @@ from nothing else.` + "\n" + exitStatus,
 	root.AddCommand(a.lockCmd(), a.fetchCmd(), a.keygenCmd(), a.verifyCmd(), a.lsCmd(), a.extractCmd(), a.pushCmd(),
 		a.serveCmd(), a.bakeCmd(), a.versionCmd())
 	return root
+}
+
+// check refuses what the common flags alone show to be wrong.
+func (a *app) check() error {
+	if a.jobs < 1 {
+		return usagef("--jobs %d: want 1 or more", a.jobs)
+	}
+	return nil
 }
 
 // usageArgs makes what a cobra argument check refuses a usage error, exit 2.

@@ -31,9 +31,15 @@ type fetchJob struct {
 }
 
 func (a *app) fetchJob(net *netFlags) (*fetchJob, error) {
+	if net.stall <= 0 {
+		return nil, usagef("--stall %v: want a time, such as 30s", net.stall)
+	}
 	m, err := manifest.Load(a.manifestPath())
 	if err != nil {
 		return nil, &usageError{err}
+	}
+	if err := m.CheckFiles(); err != nil {
+		return nil, err
 	}
 	vars, err := a.variables(m, nil)
 	if err != nil {

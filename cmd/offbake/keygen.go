@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 
@@ -20,8 +21,8 @@ the password in OFFBAKE_KEY_PASSWORD or asked for on the terminal, unless --no-p
 overwritten.` + "\n" + exitStatus,
 		Example: "  offbake keygen -o keys",
 		Args:    usageArgs(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			password, err := a.newPassword(noPassword)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			password, err := a.newPassword(cmd.Context(), noPassword)
 			if err != nil {
 				return err
 			}
@@ -47,18 +48,18 @@ type keygenResult struct {
 }
 
 // newPassword asks twice where it asks a person.
-func (a *app) newPassword(none bool) (string, error) {
+func (a *app) newPassword(ctx context.Context, none bool) (string, error) {
 	if none {
 		return "", nil
 	}
-	first, err := a.password("new password: ")
+	first, err := a.password(ctx, "new password: ")
 	if err != nil || a.getenv("OFFBAKE_KEY_PASSWORD") != "" {
 		return first, err
 	}
 	if first == "" {
 		return "", &usageError{errors.New("an empty password protects nothing")}
 	}
-	second, err := a.password("again: ")
+	second, err := a.password(ctx, "again: ")
 	if err == nil && second != first {
 		err = &usageError{errors.New("the two passwords differ")}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -56,11 +57,15 @@ func (a *app) trust(b *bundle.Bundle, name string, allowUnsigned bool) ([]string
 	if allowUnsigned {
 		a.progress().Line("warning: %s is used without asking who signed it (--allow-unsigned)", name)
 	}
-	return b.Trust(keys, allowUnsigned)
+	keyids, err := b.Trust(keys, allowUnsigned)
+	if err != nil {
+		return nil, fmt.Errorf("verifying %q: %w", name, err)
+	}
+	return keyids, nil
 }
 
 // signingKey unlocks the key of --key or OFFBAKE_KEY before the first download: it is nil with unsigned.
-func (a *app) signingKey(unsigned bool) (*sign.Key, error) {
+func (a *app) signingKey(ctx context.Context, unsigned bool) (*sign.Key, error) {
 	path := a.key
 	if path == "" {
 		path = a.getenv("OFFBAKE_KEY")
@@ -75,13 +80,17 @@ func (a *app) signingKey(unsigned bool) (*sign.Key, error) {
 	if path == "" {
 		return nil, &usageError{errNoKey}
 	}
-	return sign.LoadKey(path, func() (string, error) { return a.password("password for " + path + ": ") })
+	key, err := sign.LoadKey(path, func() (string, error) { return a.password(ctx, "password for "+path+": ") })
+	if isNotExist(err) {
+		return nil, &usageError{err}
+	}
+	return key, err
 }
 
 var errNoKey = errors.New("no key to sign with was given")
 
 // password reads OFFBAKE_KEY_PASSWORD, else asks on the terminal. It never appears in an argument or an output.
-func (a *app) password(prompt string) (string, error) {
+func (a *app) password(ctx context.Context, prompt string) (string, error) {
 	if p := a.getenv("OFFBAKE_KEY_PASSWORD"); p != "" {
 		return p, nil
 	}
@@ -89,13 +98,40 @@ func (a *app) password(prompt string) (string, error) {
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return "", &usageError{errNoPassword}
 	}
-	fmt.Fprint(a.err, prompt)
-	text, err := term.ReadPassword(int(f.Fd()))
-	fmt.Fprintln(a.err)
+	text, err := a.ask(ctx, int(f.Fd()), prompt)
 	if err != nil {
 		return "", fmt.Errorf("reading the password: %w", err)
 	}
-	return strings.TrimRight(string(text), "\r\n"), nil
+	return strings.TrimRight(text, "\r\n"), nil
+}
+
+// ask reads a line of a terminal that does not show it. When ctx ends the terminal is left as it was found; the read
+// itself cannot be called off and ends with the process.
+func (a *app) ask(ctx context.Context, fd int, prompt string) (string, error) {
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprint(a.err, prompt)
+	defer fmt.Fprintln(a.err)
+	typed := make(chan string, 1)
+	failed := make(chan error, 1)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		if err != nil {
+			failed <- err
+			return
+		}
+		typed <- string(text)
+	}()
+	select {
+	case text := <-typed:
+		return text, nil
+	case err := <-failed:
+		return "", err
+	case <-ctx.Done():
+		return "", errors.Join(context.Cause(ctx), term.Restore(fd, before))
+	}
 }
 
 var errNoPassword = errors.New("the key needs a password: OFFBAKE_KEY_PASSWORD is empty and there is no terminal to ask on")
