@@ -87,10 +87,9 @@ func isEgress(err error) bool {
 
 // retryable reports whether the same command may succeed later without any change.
 func retryable(err error, code int) bool {
-	var status *transport.StatusError
-	if errors.As(err, &status) {
-		return status.Code >= 500 || status.Code == 429
+	if code != exitFailed {
+		return code == exitInterrupted
 	}
-	var stalled *transport.StalledError
-	return code == exitInterrupted || errors.As(err, &stalled)
+	network := as[*transport.Error](err) || as[*transport.StatusError](err) || as[*transport.StalledError](err)
+	return network && transport.Temporary(err)
 }

@@ -52,7 +52,7 @@ type serveOptions struct {
 func (a *app) serveHandler(path string, o serveOptions) (http.Handler, func(), error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("serving %q: %w", path, errors.Unwrap(err))
 	}
 	_, indexErr := os.Stat(filepath.Join(path, "bundle.json"))
 	if !info.IsDir() || indexErr == nil {
@@ -84,7 +84,7 @@ type serveResult struct {
 func (a *app) listenAndServe(ctx context.Context, addr string, h http.Handler) error {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return err
+		return fmt.Errorf("listening on %q: %w", addr, err)
 	}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 	url := "http://" + listener.Addr().String()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/offbake/offbake/bundle"
@@ -85,7 +84,11 @@ func (a *app) openPushed(ctx context.Context, url, endpoint string) (*bundle.Bun
 		}
 		all := vars.For("")
 		p.public, p.key = all["ucloud_public_key"], all["ucloud_private_key"]
-		if s, err := m.Store(vars); err == nil && p.endpoint == "" {
+		if endpoint == "" {
+			s, err := m.Store(vars)
+			if err != nil {
+				return nil, err
+			}
 			p.endpoint = s.Endpoint
 		}
 	}
@@ -124,11 +127,8 @@ func (a *app) manifestOf(b *bundle.Bundle) (*manifest.Manifest, error) {
 		return m, err
 	}
 	site, err := manifest.Load(a.manifest)
-	if os.IsNotExist(err) {
-		return nil, &usageError{err}
-	}
 	if err != nil {
-		return nil, err
+		return nil, &usageError{err}
 	}
 	return m.Override(site), nil
 }

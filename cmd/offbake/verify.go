@@ -28,10 +28,10 @@ its size and digest. BUNDLE is a tar or a folder. Uses no network.` + "\n" + exi
 			defer b.Close()
 			report, err := a.verifyAll(cmd.Context(), b, args[0], allowUnsigned)
 			if err != nil {
-				return err
+				return fmt.Errorf("verifying %q: %w", args[0], err)
 			}
 			x := b.Index()
-			r := verifyResult{Schema: "offbake/verify/1", OK: true, KeyIDs: keyids, Name: x.Name, Version: x.Version,
+			r := verifyResult{Schema: "offbake/verify/1", OK: true, KeyIDs: orEmpty(keyids), Name: x.Name, Version: x.Version,
 				Files: report.Files, Bytes: report.Bytes}
 			return a.result(r, fmt.Sprintf("good  %s %s  %d files  %s  sha256:%s  signed by %s", x.Name, x.Version, r.Files,
 				humanize.IBytes(uint64(r.Bytes)), b.Identity(), signers(keyids)))
