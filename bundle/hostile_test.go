@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -348,5 +349,12 @@ func TestOpenWhatIsNotThere(t *testing.T) {
 	}
 	if _, err := bundle.Open(os.DevNull); !bundle.Refused(err) {
 		t.Errorf("a device: got %v, want a refusal", err)
+	}
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bundle.Open(fifo); !bundle.Refused(err) { // and does not wait for a writer
+		t.Errorf("a fifo: got %v, want a refusal", err)
 	}
 }

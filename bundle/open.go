@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/offbake/offbake/bundle/sign"
 )
@@ -47,7 +48,7 @@ func Open(path string) (*Bundle, error) {
 }
 
 func open(path string) (*Bundle, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a fifo would wait for somebody who writes to it
 	if err != nil {
 		return nil, cause(err)
 	}
