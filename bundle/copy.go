@@ -19,7 +19,7 @@ func copyHeld(ctx context.Context, dst, src *os.File, f File) error {
 		return fmt.Errorf("reading %q: %w", src.Name(), cause(err))
 	}
 	for left := f.Size; left > 0; {
-		if err := ctx.Err(); err != nil {
+		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 		n, err := dst.ReadFrom(&io.LimitedReader{R: src, N: min(left, chunk)})
@@ -43,7 +43,7 @@ func copyHashed(ctx context.Context, dst io.Writer, src io.ReadCloser, f File) e
 func pump(ctx context.Context, dst io.Writer, src io.Reader, f File) error {
 	buf := make([]byte, min(f.Size+1, bufferSize))
 	for {
-		if err := ctx.Err(); err != nil {
+		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 		n, err := src.Read(buf)

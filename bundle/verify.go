@@ -112,7 +112,7 @@ feed:
 	if err := g.Wait(); err != nil {
 		return 0, err
 	}
-	return total, ctx.Err()
+	return total, context.Cause(ctx)
 }
 
 // bufferSize is how much is read at once where a whole file is hashed.
@@ -125,7 +125,7 @@ func (b *Bundle) hashFile(ctx context.Context, f File, buf []byte, progress func
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	for {
-		if err := ctx.Err(); err != nil {
+		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 		n, err := c.Read(buf)

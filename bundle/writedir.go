@@ -163,7 +163,7 @@ func (t *tempFolder) write(name string, data []byte, mode fs.FileMode) error {
 }
 
 func (t *tempFolder) content(ctx context.Context, f File, c Content) (err error) {
-	if err := ctx.Err(); err != nil {
+	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	if c.File == nil && c.Path == "" {

@@ -86,7 +86,7 @@ func (w *tarWriter) small(f File, data []byte) error {
 }
 
 func (w *tarWriter) content(ctx context.Context, f File, c Content) (err error) {
-	if err := ctx.Err(); err != nil {
+	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	if c.File == nil && c.Path == "" {

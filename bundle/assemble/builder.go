@@ -178,7 +178,7 @@ func hashLocal(ctx context.Context, name string) (digest string, size int64, err
 		return "", 0, err
 	}
 	defer f.Close() // read only
-	if err := ctx.Err(); err != nil {
+	if err := context.Cause(ctx); err != nil {
 		return "", 0, err
 	}
 	h := sha256.New()

@@ -112,7 +112,7 @@ func (b *builder) checkPackages(ctx context.Context) error {
 	group.SetLimit(workers())
 	for i, row := range rows {
 		group.Go(func() (err error) {
-			if err := ctx.Err(); err != nil {
+			if err := context.Cause(ctx); err != nil {
 				return err
 			}
 			if checked[i], err = checkPackage(row, b.blobs[row.Path], sources); err != nil {

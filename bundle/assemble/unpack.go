@@ -140,7 +140,7 @@ func (z *zipReader) copy(ctx context.Context, out io.Writer, f archiver.FileInfo
 	defer r.Close()
 	var size int64
 	for {
-		if err := ctx.Err(); err != nil {
+		if err := context.Cause(ctx); err != nil {
 			return 0, err
 		}
 		n, err := r.Read(z.buf)
