@@ -60,6 +60,10 @@ func Fetch(ctx context.Context, o FetchOptions) (_ FetchResult, err error) {
 			return FetchResult{}, err
 		}
 	}
+	// Keys were read again since the lock was compared with them.
+	if err := CheckLock(o.Inputs, o.Lock); err != nil {
+		return FetchResult{}, err
+	}
 	return b.write(ctx)
 }
 

@@ -2,10 +2,12 @@ package assemble_test
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -171,6 +173,29 @@ func TestFetchBelievesNobody(t *testing.T) {
 			w.empty(t)
 		})
 	}
+}
+
+// A key that changes after the lock was compared with it has vouched for nothing.
+func TestFetchNoticesKeyThatChangesMeanwhile(t *testing.T) {
+	w := newWorld(t, basicManifest)
+	lock := w.mustLock(t)
+	must(t, os.RemoveAll(w.cache))
+	key, err := os.ReadFile(filepath.Join(w.dir, "keys/vendor.asc"))
+	must(t, err)
+	change := sync.OnceValue(func() error {
+		return os.WriteFile(filepath.Join(w.dir, "keys/vendor.asc"), append(key, '\n'), 0o644)
+	})
+	w.handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if err := change(); err != nil {
+			t.Error(err)
+		}
+		w.Internet.ServeHTTP(rw, r)
+	})
+	_, err = assemble.Fetch(t.Context(), w.options(t, lock, "demo.tar"))
+	if !is[*assemble.StaleLockError](err) {
+		t.Errorf("got %v, want a StaleLockError", err)
+	}
+	w.empty(t)
 }
 
 // The key is part of the inputs: another one makes the lock stale, and then signs nothing that is there.
