@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -31,7 +30,7 @@ func TestBake(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/bake",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "image": image, "nothing-left": nothingLeft, "await": await,
+			"exits": exits, "image": image, "nothing-left": nothingLeft,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ROOTFS", strings.TrimSpace(string(base)))
@@ -62,21 +61,6 @@ func image(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("image %s:\n%s", args[0], strings.Join(diffs, "\n"))
 	}
 	ts.Check(os.RemoveAll(filepath.Clean(root)))
-}
-
-// await waits until a path, in which * may stand, exists; it fails after two minutes.
-func await(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: await GLOB")
-	}
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		found, err := filepath.Glob(ts.MkAbs(args[0]))
-		ts.Check(err)
-		if len(found) > 0 {
-			return
-		}
-	}
-	ts.Fatalf("%s did not appear", args[0])
 }
 
 // nothingLeft fails when a guest, a mount or an overlay of this script's bakes is still there.
