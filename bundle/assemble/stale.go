@@ -78,7 +78,7 @@ func checkRows(want map[string]manifest.Row, rows []manifest.Row) error {
 		delete(want, row.Path)
 	}
 	for _, p := range slices.Sorted(maps.Keys(want)) {
-		return &StaleLockError{fmt.Sprintf("the lock has no row for %q", p)}
+		return &StaleLockError{fmt.Sprintf("it has no row for %q", p)}
 	}
 	return nil
 }
