@@ -81,6 +81,12 @@ type sample struct {
 // newSample makes a bundle named test, version 1.2.3, with these contents.
 func newSample(t testing.TB, files map[string][]byte) *sample {
 	t.Helper()
+	return newVersion(t, "1.2.3", files)
+}
+
+// newVersion is newSample with another version.
+func newVersion(t testing.TB, version string, files map[string][]byte) *sample {
+	t.Helper()
 	dir := t.TempDir()
 	pub, err := sign.WriteKeyPair(dir, "")
 	if err != nil {
@@ -91,7 +97,7 @@ func newSample(t testing.TB, files map[string][]byte) *sample {
 		t.Fatal(err)
 	}
 	o := bundle.Output{Contents: map[string]bundle.Content{}, Index: bundle.Index{
-		Schema: bundle.Schema, Name: "test", Version: "1.2.3", Platform: "linux/amd64", Created: "2024-05-06T07:08:09Z", Inputs: sumOf(nil)}}
+		Schema: bundle.Schema, Name: "test", Version: version, Platform: "linux/amd64", Created: "2024-05-06T07:08:09Z", Inputs: sumOf(nil)}}
 	for p, data := range files {
 		o.Index.Files = append(o.Index.Files, bundle.File{Path: p, Size: int64(len(data)), SHA256: sumOf(data), Mode: "0644", Kind: manifest.KindFile})
 		o.Contents[p] = bundle.Content{Data: data}

@@ -23,7 +23,10 @@ import (
 type PushOptions struct {
 	Store  Store
 	Bundle *bundle.Bundle // accepted by Trust or Verify before
-	Jobs   int            // files sent at once; 0 is 8
+	// Trust says whether a bundle in the store is signed by somebody who counts, as bundle.Bundle's Trust does; a trusted
+	// one that is newer refuses the push. nil asks nobody and allows a downgrade.
+	Trust func(*bundle.Bundle) error
+	Jobs  int // files sent at once; 0 is 8
 	// DryRun sends nothing; the result says what would be sent.
 	DryRun   bool
 	Progress *progress.Reporter // nil is silent
@@ -77,8 +80,14 @@ type pushFile struct {
 }
 
 func (p *push) run(ctx context.Context, x bundle.Index) error {
-	if err := p.checkConflict(ctx); err != nil {
+	there, err := p.checkConflict(ctx)
+	if err != nil {
 		return err
+	}
+	if !there { // what was committed once may be completed or confirmed at any time
+		if err := p.checkDowngrade(ctx, x); err != nil {
+			return err
+		}
 	}
 	p.have = map[string]Object{}
 	for o, err := range p.o.Store.List(ctx, p.dir) {
@@ -114,24 +123,25 @@ func (p *push) run(ctx context.Context, x bundle.Index) error {
 	return p.send(ctx, lacking)
 }
 
-// checkConflict reads the store's own bundle.json: what its metadata says is not enough to call a version pushed.
-func (p *push) checkConflict(ctx context.Context) error {
+// checkConflict says whether this bundle is committed in the store, and refuses where another is. It reads the store's own
+// bundle.json: what its metadata says is not enough to call a version pushed.
+func (p *push) checkConflict(ctx context.Context) (there bool, err error) {
 	body, err := p.o.Store.Get(ctx, p.dir+bundle.IndexFile, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer body.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, io.LimitReader(body, bundle.MaxIndex+1)); err != nil {
-		return err
+		return false, err
 	}
 	if got, want := hex.EncodeToString(h.Sum(nil)), p.o.Bundle.Identity(); got != want {
-		return &ConflictError{URL: p.result.URL, Got: got, Want: want}
+		return false, &ConflictError{URL: p.result.URL, Got: got, Want: want}
 	}
-	return nil
+	return true, nil
 }
 
 // metaFiles are the files that no index lists, in the order in which they are sent: the index last.

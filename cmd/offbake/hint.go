@@ -12,6 +12,7 @@ import (
 	"github.com/offbake/offbake/bundle/rpm"
 	"github.com/offbake/offbake/bundle/sign"
 	"github.com/offbake/offbake/bundle/source"
+	"github.com/offbake/offbake/bundle/store"
 	"github.com/offbake/offbake/bundle/ufile"
 	"github.com/offbake/offbake/internal/transport"
 	"github.com/offbake/offbake/manifest"
@@ -33,7 +34,7 @@ func isUsage(err error) bool {
 func isUntrusted(err error) bool {
 	return bundle.Refused(err) || errors.Is(err, errNoTrust) || as[*fetch.MismatchError](err) ||
 		as[*source.SignatureError](err) || as[*source.KeyChangedError](err) || as[*rpm.SignatureError](err) ||
-		as[*rpm.MismatchError](err) || as[*assemble.HostileError](err)
+		as[*rpm.MismatchError](err) || as[*assemble.HostileError](err) || as[*store.DowngradeError](err)
 }
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
@@ -59,6 +60,8 @@ func (a *app) hint(err error) string {
 		return "the bundle is signed by another key; get its public key by a way that you trust, and give it with --pubkey"
 	case errors.As(err, &notPushed):
 		return "put it there first: " + notPushed.push
+	case as[*store.DowngradeError](err):
+		return "if the older bundle is what you want, push it with --allow-older"
 	case as[*bundle.ExistsError](err):
 		return "name another place; fetch replaces a bundle with --force"
 	case errors.As(err, &step) && step.Kept != "":

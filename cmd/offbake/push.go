@@ -13,12 +13,13 @@ import (
 
 func (a *app) pushCmd() *cobra.Command {
 	var endpoint, emit string
-	var allowUnsigned bool
+	var allowUnsigned, allowOlder bool
 	cmd := &cobra.Command{
 		Use:   "push BUNDLE [STORE]",
 		Short: "Put a bundle into a store: UFile, or a folder",
 		Long: `Puts every file of the bundle that the store lacks under PREFIX/NAME/VERSION/, and the signed index last: that is the
-commit. Pushing again sends only what is missing; another bundle of the same name and version is refused.
+commit. Pushing again sends only what is missing; another bundle of the same name and version is refused,
+and so is one that is older than a bundle of its name that the store has, signed by a key that you trust.
 STORE is ufile://BUCKET/PREFIX or dir:PATH; by default the manifest's own. Keys come from UCLOUD_PUBKEY and
 UCLOUD_SECRET or the var file. With --emit it prints what other tools need to use the store instead.` + "\n" + exitStatus,
 		Example: "  offbake push nomad-cluster-1.0.0.tar ufile://bundles/offbake --endpoint http://10.0.0.2:9000",
@@ -40,7 +41,13 @@ UCLOUD_SECRET or the var file. With --emit it prints what other tools need to us
 			if err != nil {
 				return err
 			}
-			r, err := store.Push(cmd.Context(), store.PushOptions{Store: s, Bundle: b, Jobs: a.jobs, Progress: a.progress()})
+			o := store.PushOptions{Store: s, Bundle: b, Jobs: a.jobs, Progress: a.progress()}
+			if !allowOlder {
+				if o.Trust, err = a.genuine(allowUnsigned); err != nil {
+					return err
+				}
+			}
+			r, err := store.Push(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -54,6 +61,7 @@ UCLOUD_SECRET or the var file. With --emit it prints what other tools need to us
 	cmd.Flags().StringVar(&endpoint, "endpoint", "", "region host or `URL` of the UFile service")
 	cmd.Flags().StringVar(&emit, "emit", "", "print a `KIND` of file that points other tools at the store: packer or yum")
 	cmd.Flags().BoolVar(&allowUnsigned, "allow-unsigned", false, "for trials: push without asking who signed it")
+	cmd.Flags().BoolVar(&allowOlder, "allow-older", false, "push though the store has a newer bundle of this name")
 	return cmd
 }
 

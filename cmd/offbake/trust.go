@@ -64,6 +64,18 @@ func (a *app) trust(b *bundle.Bundle, name string, allowUnsigned bool) ([]string
 	return keyids, nil
 }
 
+// genuine is a judge of other bundles than the one that a command is about: signed by a trusted key, or not.
+func (a *app) genuine(allowUnsigned bool) (func(*bundle.Bundle) error, error) {
+	keys, err := a.trusted()
+	if err != nil {
+		return nil, err
+	}
+	return func(b *bundle.Bundle) error {
+		_, err := b.Trust(keys, allowUnsigned)
+		return err
+	}, nil
+}
+
 // signingKey unlocks the key of --key or OFFBAKE_KEY before the first download: it is nil with unsigned.
 func (a *app) signingKey(ctx context.Context, unsigned bool) (*sign.Key, error) {
 	path := a.key
