@@ -14,6 +14,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/offbake/offbake/internal/atomicfile"
 )
 
 const (
@@ -158,7 +160,7 @@ func (c *Cache) newTemp() (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		ours, err := tryLock(f)
+		ours, err := atomicfile.TryLock(f)
 		if err == nil && ours {
 			return f, nil
 		}
@@ -198,7 +200,7 @@ func removeUnlocked(path string) error {
 	if err != nil {
 		return ignoreMissing(err)
 	}
-	ours, err := tryLock(f)
+	ours, err := atomicfile.TryLock(f)
 	if err == nil && ours {
 		err = os.Remove(path)
 	}

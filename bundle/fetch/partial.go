@@ -7,15 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/offbake/offbake/internal/atomicfile"
 	"github.com/offbake/offbake/internal/transport"
 )
 
@@ -50,7 +48,7 @@ func (c *Cache) openPartial(ctx context.Context, r Request, wait func()) (*parti
 		if err != nil {
 			return nil, err
 		}
-		ours, err := tryLock(f)
+		ours, err := atomicfile.TryLock(f)
 		if err == nil && ours {
 			p := &partial{File: f}
 			if err := p.readOrigin(); err != nil {
@@ -157,25 +155,4 @@ func (p *partial) removeOrigin() error {
 	}
 	p.origin = origin{}
 	return ignoreMissing(os.Remove(p.originPath()))
-}
-
-// tryLock takes f's lock and says whether f is ours: nobody else holds it, and its name still names it. The process
-// that held it before may have renamed or removed it.
-func tryLock(f *os.File) (bool, error) {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	open, err := f.Stat()
-	if err != nil {
-		return false, err
-	}
-	named, err := os.Lstat(f.Name())
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && os.SameFile(open, named), err
 }

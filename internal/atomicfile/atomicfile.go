@@ -45,7 +45,7 @@ func Create(path string, perm fs.FileMode) (*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		ours, err := lock(f)
+		ours, err := TryLock(f)
 		if err == nil && ours {
 			return &File{File: f, path: path}, nil
 		}
@@ -132,15 +132,16 @@ func removeUnlocked(path string) error {
 		return err
 	}
 	defer f.Close()
-	if ours, err := lock(f); err != nil || !ours {
+	if ours, err := TryLock(f); err != nil || !ours {
 		return err
 	}
 	return os.Remove(path)
 }
 
-// lock takes f's lock and says whether f is ours now: no other process holds it and its name still names it. A file
-// between its creation and its lock looks like a leftover to another process, which may have removed it.
-func lock(f *os.File) (bool, error) {
+// TryLock takes f's lock and says whether f is ours now: no other process holds it, and its name still names it. A file
+// between its creation and its lock looks like a leftover to another process, which may have removed or renamed it. The
+// lock ends when f is closed.
+func TryLock(f *os.File) (bool, error) {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return false, nil
