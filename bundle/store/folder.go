@@ -130,18 +130,7 @@ func (s *folder) put(ctx context.Context, u Upload) error {
 
 // List reads all names below the folder of the prefix before it yields the first: the order of a walk is not that of keys.
 func (s *folder) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
-	return func(yield func(Object, error) bool) {
-		objects, err := s.list(ctx, prefix)
-		if err != nil {
-			yield(Object{}, fmt.Errorf("listing %q: %w", prefix, err))
-			return
-		}
-		for _, o := range objects {
-			if !yield(o, nil) {
-				return
-			}
-		}
-	}
+	return yieldAll(prefix, func() ([]Object, error) { return s.list(ctx, prefix) })
 }
 
 func (s *folder) list(ctx context.Context, prefix string) ([]Object, error) {

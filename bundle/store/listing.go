@@ -19,18 +19,7 @@ import (
 
 // List reads all pages before it yields the first object: an escaped key sorts elsewhere than its path.
 func (s *ufileStore) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
-	return func(yield func(Object, error) bool) {
-		objects, err := s.list(ctx, prefix)
-		if err != nil {
-			yield(Object{}, fmt.Errorf("listing %q: %w", prefix, err))
-			return
-		}
-		for _, o := range objects {
-			if !yield(o, nil) {
-				return
-			}
-		}
-	}
+	return yieldAll(prefix, func() ([]Object, error) { return s.list(ctx, prefix) })
 }
 
 // list asks for pages until one is empty or says it is the last. The service is known to send a NextMarker that is not

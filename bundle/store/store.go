@@ -6,6 +6,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"time"
@@ -46,4 +47,20 @@ type Store interface {
 	URL(ctx context.Context, key string, ttl time.Duration) (string, error)
 	// String is the store's own URL, as Open takes it. It holds no secret.
 	String() string
+}
+
+// yieldAll is a Store's List for a store that must read all of a listing before it knows the first object.
+func yieldAll(prefix string, list func() ([]Object, error)) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		objects, err := list()
+		if err != nil {
+			yield(Object{}, fmt.Errorf("listing %q: %w", prefix, err))
+			return
+		}
+		for _, o := range objects {
+			if !yield(o, nil) {
+				return
+			}
+		}
+	}
 }
