@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,6 +23,8 @@ type capture struct {
 	file *os.File
 	raw  syscall.RawConn
 	done chan struct{} // closed when each has returned
+
+	taking sync.Mutex // from a packet's receipt until what it tried is handed over
 }
 
 // openCapture begins to record what leaves l. With resolvers it also records what goes to port 53 over lo: a resolver
@@ -166,14 +169,19 @@ func (c *capture) each(f func(Attempt) bool) {
 	defer close(c.done)
 	buf := make([]byte, captureSnaplen)
 	for {
-		var a Attempt
-		var ok bool
+		more := true
 		var recvErr error
 		err := c.raw.Read(func(fd uintptr) bool {
-			a, ok, recvErr = receive(int(fd), buf)
+			c.taking.Lock()
+			defer c.taking.Unlock()
+			var a Attempt
+			var ok bool
+			if a, ok, recvErr = receive(int(fd), buf); ok {
+				more = f(a)
+			}
 			return !errors.Is(recvErr, unix.EAGAIN)
 		})
-		if err != nil || recvErr != nil || ok && !f(a) {
+		if err != nil || recvErr != nil || !more {
 			return
 		}
 	}
@@ -186,8 +194,10 @@ func (c *capture) stop() {
 }
 
 // drain returns what the kernel still holds. It fails when the kernel had to drop any packet since the capture began:
-// then nobody can say what was tried. Call it after stop, when nothing sends any more.
+// then nobody can say what was tried. What each has taken before it has handed over.
 func (c *capture) drain() (left []Attempt, err error) {
+	c.taking.Lock()
+	defer c.taking.Unlock()
 	buf := make([]byte, captureSnaplen)
 	ctlErr := c.raw.Control(func(fd uintptr) {
 		for {

@@ -169,14 +169,20 @@ func (g *Guest) Root() string { return hostDir{g.work, g.name}.root() }
 
 // Seal begins the record that Background reads. The guest's network is closed from the start; nothing opens it.
 func (g *Guest) Seal() {
+	g.eth0.drain() //nolint:errcheck // what was tried before does not count
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.background = attempts{}
 }
 
 // Background lists, without repetition and in order of first sight, what processes in the guest's own network tried to
-// reach since Seal, or since the start where Seal was not called. Of more than 1000 different tries the rest is left out.
+// reach since Seal, or since the start where Seal was not called: all that left before the call. Of more than 1000
+// different tries the rest is left out, and so is what came faster than it could be read.
 func (g *Guest) Background() []Attempt {
+	left, _ := g.eth0.drain() // lost packets, or a guest that is closed: the list is for people to read, no verdict
+	for _, a := range left {
+		g.note(a)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.background.list)
