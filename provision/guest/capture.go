@@ -76,15 +76,16 @@ func bindCapture(fd int, filter []bpf.RawInstruction) error {
 func bigEndian(v uint16) uint16 { return v<<8 | v>>8 }
 
 // captureFilter passes outgoing packets on eth0 but those to Address, and with resolvers those to port 53 on lo. What
-// leaves by another interface is passed where it is not loopback. Offsets count from the network header (SOCK_DGRAM).
+// leaves by another interface is passed where it is not loopback. Without resolvers a TCP segment to another port of
+// Address passes only where it begins a connection: others answer one that Dial made. Offsets count from the network header (SOCK_DGRAM).
 func captureFilter(eth0 int, resolvers bool) []bpf.Instruction {
 	const pass, drop = "pass", "drop"
 	a := Address()
 	ip := a.Addr().As4()
 	gateway := uint32(ip[0])<<24 | uint32(ip[1])<<16 | uint32(ip[2])<<8 | uint32(ip[3])
-	onLoopback := drop
+	onLoopback, onOtherPort := drop, "begins"
 	if resolvers {
-		onLoopback = "lo"
+		onLoopback, onOtherPort = "lo", pass
 	}
 	return resolve([]step{
 		{in: bpf.LoadExtension{Num: bpf.ExtType}},
@@ -103,7 +104,10 @@ func captureFilter(eth0 int, resolvers bool) []bpf.Instruction {
 		{mask: 0x1fff, yes: pass}, // a later fragment has no port
 		{in: bpf.LoadMemShift{Off: 0}},
 		{in: bpf.LoadIndirect{Off: 2, Size: 2}},
-		{cond: uint32(a.Port()), yes: drop, no: pass},
+		{cond: uint32(a.Port()), yes: drop, no: onOtherPort},
+		{label: "begins", in: bpf.LoadIndirect{Off: 13, Size: 1}}, // RFC 9293, 3.1: the flags
+		{mask: 0x02, no: drop},
+		{mask: 0x10, yes: drop, no: pass},
 
 		{label: "lo", in: bpf.LoadExtension{Num: bpf.ExtProto}},
 		{cond: unix.ETH_P_IPV6, yes: "lo6"},

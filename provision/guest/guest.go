@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -41,6 +42,9 @@ type Config struct {
 	Work string
 	// Handler is the one thing that the guest can reach, at Address; nil for nothing at all.
 	Handler http.Handler
+	// NetAdmin lets the guest's root configure its own network as on a machine of its own: interfaces, routes, rules and
+	// /proc/sys/net. There is still no way out of it. Without it a base's network daemons cannot take eth0 apart.
+	NetAdmin bool
 	// Prepare, when set, is given the guest's tree before it boots.
 	Prepare func(root string) error
 }
@@ -57,6 +61,8 @@ type Guest struct {
 
 	mu         sync.Mutex
 	background attempts
+	listeners  []net.Listener
+	closed     bool
 	close      func() error
 }
 
@@ -146,7 +152,7 @@ func (g *Guest) start(ctx context.Context, c Config) (_ *Guest, err error) {
 		return nil, err
 	}
 	go g.eth0.each(g.note)
-	if g.boot, err = bootMachine(ctx, dir, own.ns); err != nil {
+	if g.boot, err = bootMachine(ctx, boot{dir: dir, net: own.ns, netAdmin: c.NetAdmin}); err != nil {
 		return nil, err
 	}
 	return g, nil
@@ -210,6 +216,7 @@ func (g *Guest) Close() error {
 }
 
 func (g *Guest) end() error {
+	g.closeListeners()
 	if g.net != nil {
 		g.net.close()
 	}

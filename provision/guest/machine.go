@@ -32,12 +32,18 @@ type machine struct {
 	caps   uint64 // the leader's capability bounding set
 }
 
-// bootMachine starts a guest in dir's tree and the network ns and waits until its systemd has finished starting.
-// On error it may still run; Reap ends it.
-func bootMachine(ctx context.Context, dir hostDir, ns *os.File) (*machine, error) {
+// boot says what to boot: dir's tree in the network net.
+type boot struct {
+	dir      hostDir
+	net      *os.File
+	netAdmin bool
+}
+
+// bootMachine starts a guest and waits until its systemd has finished starting. On error it may still run; Reap ends it.
+func bootMachine(ctx context.Context, b boot) (*machine, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout, errors.New("start-up did not finish"))
 	defer cancel()
-	folder, err := os.Open(dir.path())
+	folder, err := os.Open(b.dir.path())
 	if err != nil {
 		return nil, err
 	}
@@ -50,11 +56,11 @@ func bootMachine(ctx context.Context, dir hostDir, ns *os.File) (*machine, error
 	}
 	defer notify.Close()
 	m := &machine{console: &tail{}, exited: make(chan struct{}), spaces: map[string]*os.File{}}
-	cmd, err := nspawn(dir, ns)
+	cmd, err := b.nspawn()
 	if err != nil {
 		return nil, err
 	}
-	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+address)
+	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+address)
 	cmd.Stdout, cmd.Stderr = m.console, m.console
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -71,16 +77,22 @@ func bootMachine(ctx context.Context, dir hostDir, ns *os.File) (*machine, error
 }
 
 // nspawn is the command that boots the guest, in a control group of its own: two systemds cannot share one.
-func nspawn(dir hostDir, ns *os.File) (*exec.Cmd, error) {
+func (b boot) nspawn() (*exec.Cmd, error) {
+	env := os.Environ()
 	args := []string{"systemd-nspawn", "--quiet", "--boot", "--settings=no", "--register=no", "--keep-unit",
-		"--machine=" + machineName(dir.name), "--hostname=localhost", // a name that every base resolves without asking anybody
-		"--directory=" + dir.root(),
-		fmt.Sprintf("--network-namespace-path=/proc/%d/fd/%d", os.Getpid(), ns.Fd()),
+		"--machine=" + machineName(b.dir.name), "--hostname=localhost", // a name that every base resolves without asking anybody
+		"--directory=" + b.dir.root(),
+		fmt.Sprintf("--network-namespace-path=/proc/%d/fd/%d", os.Getpid(), b.net.Fd()),
 		"--link-journal=no", "--resolv-conf=off", "--timezone=off", "--console=pipe", "--notify-ready=yes"}
+	if b.netAdmin {
+		// For a network that it did not make itself nspawn grants neither. The variable: systemd's docs/ENVIRONMENT.md.
+		args = append(args, "--capability=CAP_NET_ADMIN")
+		env = append(env, "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network")
+	}
 	if _, err := exec.LookPath(args[0]); err != nil {
 		return nil, err
 	}
-	group := controlGroup(dir.name)
+	group := controlGroup(b.dir.name)
 	if systemdRuns() {
 		args = append([]string{"systemd-run", "--scope", "--quiet", "--collect", "--unit=" + group,
 			"--property=Delegate=yes", "--"}, args...)
@@ -95,6 +107,7 @@ func nspawn(dir hostDir, ns *os.File) (*exec.Cmd, error) {
 		args = append([]string{"/bin/sh", "-c", join + `exec "$@"`, "sh"}, args...)
 	}
 	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // an interrupt at the terminal is for us alone
 	cmd.WaitDelay = time.Second                          // should the guest outlive it with the console
 	return cmd, nil
