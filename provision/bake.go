@@ -45,14 +45,16 @@ func Bake(ctx context.Context, r Request) (Result, error) {
 	if b.journal, err = openJournal(r.Journal, strings.ToLower(rand.Text()[:8])); err != nil {
 		return Result{}, err
 	}
-	b.endLeftovers(ctx)
+	if err := b.endLeftovers(ctx); err != nil {
+		return Result{}, errors.Join(err, b.journal.close())
+	}
 	res, err := b.images(ctx)
 	return res, errors.Join(err, b.journal.close())
 }
 
 // endLeftovers ends hosts of killed runs, and those that were kept of images that are now made anew. That it fails is
-// told, and no reason not to bake.
-func (b *baking) endLeftovers(ctx context.Context) {
+// told, and no reason not to bake. What a killed run had captured goes with its host, so the plan looks again.
+func (b *baking) endLeftovers(ctx context.Context) error {
 	ended, err := clean(ctx, b.Cloud, b.Journal, func(e entry) bool {
 		return slices.ContainsFunc(b.plan.Images, func(p *ImagePlan) bool {
 			return target(p.img.Cloud) == e.Target && (!e.Kept || p.Name == e.Image && p.Exists == nil)
@@ -64,6 +66,16 @@ func (b *baking) endLeftovers(ctx context.Context) {
 	if err != nil {
 		b.Progress.Line("warning: ending what a killed run left: %v", err)
 	}
+	if len(ended) == 0 {
+		return nil
+	}
+	for _, p := range b.plan.Images {
+		p.Exists = nil
+		if err := p.locate(ctx, b.Request); err != nil {
+			return fmt.Errorf("planning %q: %w", p.Name, err)
+		}
+	}
+	return nil
 }
 
 func (b *baking) images(ctx context.Context) (Result, error) {
@@ -102,7 +114,8 @@ func (b *baking) image(ctx context.Context, p *ImagePlan) (*ImageResult, error) 
 	if err := ctx.Err(); err != nil {
 		return nil, &StepError{Image: p.Name, Step: "making the host", Err: err}
 	}
-	e := entry{Host: "offbake-" + b.journal.run + "-" + p.Name, Image: p.Name, Target: target(p.img.Cloud), Created: start.UTC()}
+	e := entry{Host: "offbake-" + b.journal.run + "-" + p.Name, Image: p.Name, Target: target(p.img.Cloud),
+		CopyTo: p.img.Cloud.CopyTo, Created: start.UTC()}
 	if err := b.journal.intend(e); err != nil {
 		return nil, &StepError{Image: p.Name, Step: "making the host", Err: err}
 	}
@@ -118,9 +131,13 @@ func (b *baking) image(ctx context.Context, p *ImagePlan) (*ImageResult, error) 
 	if stepErr != nil {
 		return nil, b.failed(ctx, e, stepErr, b.KeepOnError)
 	}
+	e.Captured = true
+	if err := b.journal.intend(e); err != nil {
+		return nil, b.failed(ctx, e, &StepError{Image: p.Name, Step: "noting the image", Err: err}, false)
+	}
 	res.Seconds = int64(time.Since(start).Round(time.Second) / time.Second)
 	b.Progress.Line("%s: made %s", p.Name, res.Made)
-	if err := b.end(ctx, e.Host); err != nil {
+	if err := b.end(ctx, e); err != nil {
 		return res, &StepError{Image: p.Name, Step: "ending the host", Err: err}
 	}
 	return res, nil
@@ -136,20 +153,21 @@ func (b *baking) failed(ctx context.Context, e entry, step *StepError, keep bool
 		e.Kept, step.Kept = true, e.Host
 		return errors.Join(step, b.journal.intend(e))
 	}
-	return errors.Join(step, b.end(ctx, e.Host))
+	e.Captured = false
+	return errors.Join(step, b.end(ctx, e))
 }
 
 // endTimeout is the time for ending a host, whose own context may be over.
 const endTimeout = 5 * time.Minute
 
 // end ends a host and forgets it.
-func (b *baking) end(ctx context.Context, host string) error {
+func (b *baking) end(ctx context.Context, e entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	if err := b.Cloud.Terminate(ctx, host); err != nil {
-		return fmt.Errorf("ending host %q, which the journal keeps: %w", host, err)
+	if err := e.end(ctx, b.Cloud); err != nil {
+		return fmt.Errorf("ending host %q, which the journal keeps: %w", e.Host, err)
 	}
-	return b.journal.forget(host)
+	return b.journal.forget(e.Host)
 }
 
 // output takes what the hosts of one image print.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/internal/progress"
 	"github.com/offbake/offbake/manifest"
@@ -60,7 +62,7 @@ func TestBakeMakesImages(t *testing.T) {
 	for i, want := range []string{"consul-server", "nomad-server", "nomad-client"} {
 		got := res.Images[i]
 		if got.Name != want || got.ID == "" || got.Base != "CentOS 7" || got.Bundle != f.bundle.Identity() || got.Reused ||
-			len(got.Background) != 1 || f.images[got.Inputs] != got.Made {
+			len(got.Background) != 1 || !cmp.Equal(f.images[got.Inputs], got.Made) {
 			t.Errorf("image %d: got %+v", i, got)
 		}
 	}
@@ -145,7 +147,7 @@ func TestBakeReusesUnchangedImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.Images[0].Made != first.Images[0].Made || !again.Images[0].Reused {
+	if !cmp.Equal(again.Images[0].Made, first.Images[0].Made) || !again.Images[0].Reused {
 		t.Errorf("got %+v, want %+v reused", again.Images[0], first.Images[0])
 	}
 	if slices.Contains(f.calls, "create consul-server") {
@@ -157,7 +159,7 @@ func TestBakeReusesUnchangedImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rebuilt.Images[0].Made == first.Images[0].Made || rebuilt.Images[0].Reused {
+	if cmp.Equal(rebuilt.Images[0].Made, first.Images[0].Made) || rebuilt.Images[0].Reused {
 		t.Errorf("got %+v, want another image", rebuilt.Images[0])
 	}
 }
@@ -242,7 +244,7 @@ func TestBakeKeepsTheHostToLookAt(t *testing.T) {
 	if len(f.hosts) != 1 {
 		t.Errorf("got %d hosts, want the one that is kept", len(f.hosts))
 	}
-	ended, err := provision.Clean(t.Context(), f, f.journal)
+	ended, err := provision.Clean(t.Context(), f, f.journal, provision.Target{Region: "cn-bj2"})
 	if err != nil || !slices.Equal(ended, []string{step.Kept}) {
 		t.Errorf("got %q, %v, want %q ended", ended, err, step.Kept)
 	}

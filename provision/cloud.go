@@ -24,11 +24,17 @@ type Cloud interface {
 	// Create makes a host called name, which is unique to this run and image, and waits until commands run on it.
 	// On error nothing of it is left, unless the cloud itself could not be asked; Terminate(name) then ends it.
 	Create(ctx context.Context, name string, base Base, img manifest.Image) (Host, error)
-	// Capture stops the host cleanly and makes an image of it. On error no image is left.
+	// Capture stops the host cleanly and makes an image of it, and the copies that its manifest asks for. On error no
+	// image is left.
 	Capture(ctx context.Context, h Host, c Capture) (Made, error)
 	// Terminate ends the host called name and waits until it is gone; a host that is not there is no error.
 	// It is called with a context of its own after the run's was cancelled.
 	Terminate(ctx context.Context, name string) error
+	// Discard is Terminate for a host whose bake did not finish: it also removes images that were captured from it, or
+	// half captured, and their copies in the places copyTo.
+	Discard(ctx context.Context, name string, copyTo []string) error
+	// Intend tells what Create, Capture and Terminate would do for img, and changes nothing.
+	Intend(ctx context.Context, base Base, img manifest.Image, c Capture) (Intent, error)
 }
 
 // Base is a base image as the cloud knows it.
@@ -42,12 +48,25 @@ type Made struct {
 	ID     string `json:"image_id,omitempty"`
 	Path   string `json:"path,omitempty"`
 	Region string `json:"region,omitempty"`
+	Copies []Made `json:"copies,omitempty"` // in other regions, in the order that the manifest has
+}
+
+// Intent is what a builder would do for one image. Its JSON form is part of --dry-run's.
+type Intent struct {
+	Calls []Call `json:"calls"`           // in order; one that is repeated until a state is reached stands once
+	Price string `json:"price,omitempty"` // of the host, with its unit; "" where nobody knows
+}
+
+// Call is one request to a cloud. Parameters hold nothing secret.
+type Call struct {
+	Action     string            `json:"action"`
+	Parameters map[string]string `json:"parameters,omitempty"`
 }
 
 // Capture says what to make of a host.
 type Capture struct {
 	Name        string // image name
-	Description string // carries Key
+	Description string // "offbake KEY HOST", with the host's unique name
 	Key         string // input address, lower-case hex
 	// Trial is a POSIX sh script that a builder which can boot the finished image in a throw-away copy runs there as
 	// root; it exits 0 when the image works. Builders that cannot (a real cloud) ignore it.
@@ -95,9 +114,16 @@ type Attempt struct {
 type Files interface {
 	// URL is the address of a bundle path for a host; valid for the time a bake takes.
 	URL(ctx context.Context, path string) (string, error)
-	// Server is the base URL under which hosts find files/ (the FILE_SERVER of recipes and scripts) and the one
-	// address that the seal lets through. An empty url, with the zero allow, says that hosts can reach none.
-	Server(ctx context.Context) (url string, allow netip.AddrPort, err error)
+	// Server is where hosts find files/ while recipes and scripts run. The zero FileServer says that they can reach none.
+	Server(ctx context.Context) (FileServer, error)
 	// Open reads a bundle path here, for transfer over SSH. What comes out was checked against the index.
 	Open(path string) (io.ReadCloser, error)
+}
+
+// FileServer is the FILE_SERVER of recipes and scripts.
+type FileServer struct {
+	URL   string         // base URL of files/
+	Allow netip.AddrPort // the one address that the seal lets through
+	// Disk says that it serves what staging put on the host, so that all of files/ is staged where users' scripts run.
+	Disk bool
 }

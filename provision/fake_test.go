@@ -143,6 +143,7 @@ type fake struct {
 	bundle  *bundle.Bundle
 	journal string
 
+	copyTo           []string // what Discard must be given
 	failAt, cancelAt int
 	cancel           context.CancelFunc
 	// command, if set, decides what a command does beside being looked at.
@@ -152,12 +153,13 @@ type fake struct {
 	calls  []string
 	hosts  map[string]*fakeHost
 	images map[string]provision.Made // by key
+	from   map[string]string         // host to the key of the image captured from it
 	seen   strings.Builder           // all arguments and all that was fed to commands
 }
 
 func newFake(t testing.TB, b *bundle.Bundle) *fake {
 	return &fake{t: t, bundle: b, journal: filepath.Join(t.TempDir(), "journal"), hosts: map[string]*fakeHost{},
-		images: map[string]provision.Made{}}
+		images: map[string]provision.Made{}, from: map[string]string{}}
 }
 
 func (f *fake) request(images ...manifest.Image) provision.Request {
@@ -222,15 +224,32 @@ func (f *fake) Capture(ctx context.Context, host provision.Host, c provision.Cap
 	if !h.sealed || !h.cleaned || h.closed {
 		f.t.Errorf("host %q is captured sealed %v, cleaned %v, closed %v", h.name, h.sealed, h.cleaned, h.closed)
 	}
-	if !strings.Contains(c.Description, c.Key) || len(c.Key) != 64 || !strings.Contains(c.Trial, "steady") {
-		f.t.Errorf("capture %+v: want a key of 64 digits in the description, and a trial", c)
+	if c.Description != "offbake "+c.Key+" "+h.name || len(c.Key) != 64 || !strings.Contains(c.Trial, "steady") {
+		f.t.Errorf("capture %+v: want a key of 64 digits and the host in the description, and a trial", c)
 	}
 	if err := f.call(ctx, "capture"); err != nil {
 		return provision.Made{}, err
 	}
 	made := provision.Made{ID: fmt.Sprintf("uimage-%d", len(f.images)+1), Region: "cn-bj2"}
-	f.images[c.Key] = made
+	f.images[c.Key], f.from[h.name] = made, c.Key
 	return made, nil
+}
+
+func (f *fake) Discard(ctx context.Context, name string, copyTo []string) error {
+	err := f.Terminate(ctx, name)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !slices.Equal(copyTo, f.copyTo) {
+		f.t.Errorf("host %q is discarded with copies in %v, want %v", name, copyTo, f.copyTo)
+	}
+	if err == nil {
+		delete(f.images, f.from[name])
+	}
+	return err
+}
+
+func (f *fake) Intend(context.Context, provision.Base, manifest.Image, provision.Capture) (provision.Intent, error) {
+	return provision.Intent{Calls: []provision.Call{{Action: "create"}}, Price: "0.35 an hour"}, nil
 }
 
 func (f *fake) Terminate(ctx context.Context, name string) error {
@@ -255,10 +274,11 @@ func (f *fake) URL(ctx context.Context, path string) (string, error) {
 	return "http://10.0.0.1:80/b/" + path + "?Signature=x%2By", f.call(ctx, "url")
 }
 
-func (f *fake) Server(ctx context.Context) (string, netip.AddrPort, error) {
+func (f *fake) Server(ctx context.Context) (provision.FileServer, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return "http://10.0.0.1:80/b/files", netip.MustParseAddrPort("10.0.0.1:80"), f.call(ctx, "server")
+	s := provision.FileServer{URL: "http://10.0.0.1:80/b/files", Allow: netip.MustParseAddrPort("10.0.0.1:80")}
+	return s, f.call(ctx, "server")
 }
 
 func (f *fake) Open(path string) (io.ReadCloser, error) {

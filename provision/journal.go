@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -28,13 +27,16 @@ type journal struct {
 
 // entry is the content of a HOST.json.
 type entry struct {
-	Schema  string    `json:"schema"`
-	Host    string    `json:"host"`
-	Image   string    `json:"image"`
-	Run     string    `json:"run"`
-	Target  string    `json:"target"` // the cloud's API, region, zone and project
-	Kept    bool      `json:"kept"`   // for the user to look at
-	Created time.Time `json:"created"`
+	Schema string `json:"schema"`
+	Host   string `json:"host"`
+	Image  string `json:"image"`
+	Run    string `json:"run"`
+	Target Target `json:"target"`
+	Kept   bool   `json:"kept"` // for the user to look at
+	// Captured says that the image of the host is whole and counts: only the host is left to end.
+	Captured bool      `json:"captured"`
+	CopyTo   []string  `json:"copy_to,omitempty"` // where copies of the image may be
+	Created  time.Time `json:"created"`
 }
 
 const (
@@ -43,9 +45,44 @@ const (
 	lockSuffix    = ".lock"
 )
 
-// target tells entries of one cloud and region from those of another.
-func target(c manifest.Cloud) string {
-	return strings.Join([]string{c.API, c.Region, c.Zone, c.Project}, "/")
+// end ends the host, and what was captured from it unless that is a finished image.
+func (e entry) end(ctx context.Context, cloud Cloud) error {
+	if e.Captured {
+		return cloud.Terminate(ctx, e.Host)
+	}
+	return cloud.Discard(ctx, e.Host, e.CopyTo)
+}
+
+// Target is where hosts are made: it tells those of one cloud and region from those of another.
+type Target struct {
+	API     string `json:"api"`
+	Region  string `json:"region"`
+	Zone    string `json:"zone"`
+	Project string `json:"project"`
+}
+
+func target(c manifest.Cloud) Target { return Target{c.API, c.Region, c.Zone, c.Project} }
+
+// Leftover is a host that the journal names and no living run holds.
+type Leftover struct {
+	Host    string
+	Image   string
+	Target  Target
+	Kept    bool // for the user to look at, until the image is baked again
+	Created time.Time
+}
+
+// Leftovers lists what Clean would end, for every target.
+func Leftovers(dir string) ([]Leftover, error) {
+	entries, err := (&journal{dir: dir}).dead()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Leftover, len(entries))
+	for i, e := range entries {
+		out[i] = Leftover{e.Host, e.Image, e.Target, e.Kept, e.Created}
+	}
+	return out, nil
 }
 
 // openJournal begins a run. The caller closes it.
@@ -144,10 +181,11 @@ func (j *journal) alive(run string) (bool, error) {
 	return false, os.Remove(f.Name())
 }
 
-// Clean ends every host that the journal names and no living run holds, those kept to look at included, and returns
-// their names. It goes on after an error; what could not be ended stays in the journal.
-func Clean(ctx context.Context, cloud Cloud, dir string) ([]string, error) {
-	return clean(ctx, cloud, dir, func(entry) bool { return true })
+// Clean ends every host at the target, which is the cloud's, that the journal names and no living run holds, those kept to
+// look at included, and what was captured from those whose bake did not finish. It returns the hosts' names. It goes on
+// after an error; what could not be ended stays in the journal.
+func Clean(ctx context.Context, cloud Cloud, dir string, at Target) ([]string, error) {
+	return clean(ctx, cloud, dir, func(e entry) bool { return e.Target == at })
 }
 
 func clean(ctx context.Context, cloud Cloud, dir string, which func(entry) bool) (ended []string, err error) {
@@ -164,7 +202,7 @@ func clean(ctx context.Context, cloud Cloud, dir string, which func(entry) bool)
 		if !which(e) {
 			continue
 		}
-		if err := cloud.Terminate(ctx, e.Host); err != nil {
+		if err := e.end(ctx, cloud); err != nil {
 			errs.add(fmt.Errorf("ending host %q: %w", e.Host, err))
 			continue
 		}

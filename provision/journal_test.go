@@ -20,17 +20,17 @@ func TestBakeEndsWhatEarlierRunsLeft(t *testing.T) {
 		if err := os.MkdirAll(f.journal, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		text := fmt.Sprintf(`{"schema":"offbake/journal/1","host":%q,"image":%q,"run":"dead","target":%q,"kept":%v}`,
+		text := fmt.Sprintf(`{"schema":"offbake/journal/1","host":%q,"image":%q,"run":"dead","target":{"region":%q},"kept":%v}`,
 			host, image, target, kept)
 		if err := os.WriteFile(filepath.Join(f.journal, host+".json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		f.hosts[host] = &fakeHost{f: f, name: host}
 	}
-	write("offbake-dead-x", "x", "/cn-bj2//", false)
-	write("offbake-elsewhere-x", "x", "/cn-sh2//", false)
-	write("offbake-kept-consul-server", "consul-server", "/cn-bj2//", true) // of the image that is made anew
-	write("offbake-kept-x", "x", "/cn-bj2//", true)
+	write("offbake-dead-x", "x", "cn-bj2", false)
+	write("offbake-elsewhere-x", "x", "cn-sh2", false)
+	write("offbake-kept-consul-server", "consul-server", "cn-bj2", true) // of the image that is made anew
+	write("offbake-kept-x", "x", "cn-bj2", true)
 	if err := os.WriteFile(filepath.Join(f.journal, "dead.lock"), nil, 0o600); err != nil { // of the killed process
 		t.Fatal(err)
 	}
@@ -45,6 +45,34 @@ func TestBakeEndsWhatEarlierRunsLeft(t *testing.T) {
 	}
 }
 
+// TestBakeDiscardsWhatAKilledRunCaptured: whether a run that was killed meanwhile had its image whole nobody knows, so it
+// goes, and is not taken for the image that is there already.
+func TestBakeDiscardsWhatAKilledRunCaptured(t *testing.T) {
+	for _, captured := range []bool{false, true} {
+		f := newFake(t, newBundle(t, clusterFiles()))
+		first, err := provision.Bake(t.Context(), f.request(consulServer()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, host := first.Images[0].Inputs, ""
+		for host = range f.from {
+		}
+		text := fmt.Sprintf(`{"schema":"offbake/journal/1","host":%q,"image":"consul-server","run":"dead","target":{"region":"cn-bj2"},"captured":%v}`,
+			host, captured)
+		if err := os.WriteFile(filepath.Join(f.journal, host+".json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		second, err := provision.Bake(t.Context(), f.request(consulServer()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := second.Images[0]; got.Reused != captured || got.Inputs != key {
+			t.Errorf("captured %v: got the image reused %v", captured, got.Reused)
+		}
+		f.checkNothingLeft(t)
+	}
+}
+
 func TestCleanLeavesLivingRunsAlone(t *testing.T) {
 	f := newFake(t, newBundle(t, clusterFiles()))
 	var ended []string
@@ -52,7 +80,7 @@ func TestCleanLeavesLivingRunsAlone(t *testing.T) {
 	f.command = func(c provision.Command, stdin string) error {
 		if c.Sealed {
 			f.mu.Unlock() // Clean may call the cloud
-			ended, cleanErr = provision.Clean(context.Background(), f, f.journal)
+			ended, cleanErr = provision.Clean(context.Background(), f, f.journal, provision.Target{Region: "cn-bj2"})
 			f.mu.Lock()
 		}
 		return nil
@@ -67,7 +95,7 @@ func TestCleanLeavesLivingRunsAlone(t *testing.T) {
 
 func TestCleanRefusesWhatIsNoEntry(t *testing.T) {
 	f := newFake(t, newBundle(t, clusterFiles()))
-	if ended, err := provision.Clean(t.Context(), f, filepath.Join(t.TempDir(), "none")); ended != nil || err != nil {
+	if ended, err := provision.Clean(t.Context(), f, filepath.Join(t.TempDir(), "none"), provision.Target{}); ended != nil || err != nil {
 		t.Errorf("no journal: got %q, %v", ended, err)
 	}
 	for fault, text := range map[string]string{
@@ -77,7 +105,7 @@ func TestCleanRefusesWhatIsNoEntry(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "a.json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := provision.Clean(t.Context(), f, dir); err == nil || !strings.Contains(err.Error(), "a.json") {
+		if _, err := provision.Clean(t.Context(), f, dir, provision.Target{}); err == nil || !strings.Contains(err.Error(), "a.json") {
 			t.Errorf("%s: got %v, want the file named", fault, err)
 		}
 	}

@@ -62,7 +62,7 @@ type Plan struct {
 	Images  []*ImagePlan `json:"images"`
 
 	repo   *repository
-	server server
+	server FileServer
 }
 
 // ImagePlan is what Bake would do for one image.
@@ -105,7 +105,7 @@ func Preflight(ctx context.Context, r *Request) (*Plan, error) {
 			errs.add(&ImageNameError{Image: img.Name, Other: other, Name: img.ImageName})
 		}
 		names[img.ImageName] = img.Name
-		p, err := planImage(img, r, x, strings.HasPrefix(plan.server.url, "file:"))
+		p, err := planImage(img, r, x, plan.server.Disk)
 		errs.add(err)
 		plan.Images = append(plan.Images, p)
 	}

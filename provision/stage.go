@@ -5,32 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"strings"
 
 	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/manifest"
 )
 
-// server is the FILE_SERVER of recipes and scripts and the one address that the seal lets through.
-type server struct {
-	url   string
-	allow netip.AddrPort
-}
-
 // serverOf asks for the file server. Where hosts can reach none, what they may take lies on their own disk.
-func serverOf(ctx context.Context, r *Request) (server, error) {
-	url, allow, err := r.Files.Server(ctx)
+func serverOf(ctx context.Context, r *Request) (FileServer, error) {
+	s, err := r.Files.Server(ctx)
 	if err != nil {
-		return server{}, fmt.Errorf("finding the file server: %w", err)
+		return FileServer{}, fmt.Errorf("finding the file server: %w", err)
 	}
-	if url == "" {
+	if s.URL == "" {
 		if r.Transfer != BySSH {
-			return server{}, errors.New("finding the file server: there is none; transfer by SSH needs none")
+			return FileServer{}, errors.New("finding the file server: there is none; transfer by SSH needs none")
 		}
-		return server{url: "file://" + hostPath(manifest.FilesDir)}, nil
+		return FileServer{URL: "file://" + hostPath(manifest.FilesDir), Disk: true}, nil
 	}
-	return server{url: strings.TrimSuffix(url, "/"), allow: allow}, nil
+	s.URL = strings.TrimSuffix(s.URL, "/")
+	return s, nil
 }
 
 // stage brings the bundle's files to the host. Each is on it with the digest that the index has, or stage fails.

@@ -165,13 +165,19 @@ func (c *trees) Capture(_ context.Context, _ provision.Host, capture provision.C
 // Terminate leaves the tree for the test to look at.
 func (c *trees) Terminate(context.Context, string) error { return nil }
 
+func (c *trees) Discard(context.Context, string, []string) error { return nil }
+
+func (c *trees) Intend(context.Context, provision.Base, manifest.Image, provision.Capture) (provision.Intent, error) {
+	return provision.Intent{}, nil
+}
+
 func (c *trees) URL(_ context.Context, path string) (string, error) {
 	return c.files.URL + "/" + path + "?Signature=x%2By", nil
 }
 
-func (c *trees) Server(context.Context) (string, netip.AddrPort, error) {
+func (c *trees) Server(context.Context) (provision.FileServer, error) {
 	addr, err := netip.ParseAddrPort(strings.TrimPrefix(c.files.URL, "http://"))
-	return c.files.URL + "/files", addr, err
+	return provision.FileServer{URL: c.files.URL + "/files", Allow: addr}, err
 }
 
 func (c *trees) Open(path string) (io.ReadCloser, error) { return c.bundle.Open(path) }

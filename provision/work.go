@@ -79,7 +79,7 @@ func (w *work) repository(ctx context.Context) error {
 	return w.s.shell(ctx, exports(env)+text("steps/repository.sh"), false)
 }
 
-func (w *work) seal(ctx context.Context) error { return w.s.host.Seal(ctx, w.baking.plan.server.allow) }
+func (w *work) seal(ctx context.Context) error { return w.s.host.Seal(ctx, w.baking.plan.server.Allow) }
 
 // programs are the recipes, the user's scripts and the checks, each a step of its own.
 func (w *work) programs() []step {
@@ -126,7 +126,7 @@ func (w *work) program(ctx context.Context, name, path, sha256 string, open func
 	if err := w.s.send(ctx, path, sha256, "0755", open); err != nil {
 		return err
 	}
-	env := exports(w.plan.environment(w.baking.plan.server.url, w.Request))
+	env := exports(w.plan.environment(w.baking.plan.server.URL, w.Request))
 	err := w.s.shell(ctx, env+"cd /root\nexec "+quote(path)+"\n", w.Offline)
 	var egress *EgressError
 	if errors.As(err, &egress) {
@@ -180,10 +180,13 @@ func (w *work) clean(ctx context.Context) error {
 func (w *work) capture(ctx context.Context) error {
 	made, err := w.Cloud.Capture(ctx, w.s.host, Capture{
 		Name:        w.plan.ImageName,
-		Description: "offbake " + w.plan.Inputs,
+		Description: description(w.plan.Inputs, w.s.host.Name()),
 		Key:         w.plan.Inputs,
 		Trial:       trialOf(w.plan.img),
 	})
 	w.result.Made = made
 	return err
 }
+
+// description is what a cloud keeps with an image: Find goes by the key, Discard by the host.
+func description(key, host string) string { return "offbake " + key + " " + host }

@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"io"
-	"net/netip"
 	"net/url"
 
 	"github.com/offbake/offbake/provision"
@@ -25,8 +24,8 @@ func (f Files) URL(_ context.Context, path string) (string, error) {
 }
 
 // Server is the folder files/ at the gateway.
-func (f Files) Server(context.Context) (string, netip.AddrPort, error) {
-	return "http://" + gatewayHost() + "/files", guest.Address(), nil
+func (f Files) Server(context.Context) (provision.FileServer, error) {
+	return provision.FileServer{URL: "http://" + gatewayHost() + "/files", Allow: guest.Address()}, nil
 }
 
 // Open reads a bundle path on this machine.

@@ -118,5 +118,19 @@ func (b *Cloud) Terminate(_ context.Context, name string) error {
 	return errors.Join(err, guest.Reap(b.c.Work, name))
 }
 
+// Discard is Terminate: an image that Capture did not finish was never there.
+func (b *Cloud) Discard(ctx context.Context, name string, _ []string) error {
+	return b.Terminate(ctx, name)
+}
+
+// Intend tells what happens on this machine.
+func (b *Cloud) Intend(_ context.Context, base provision.Base, _ manifest.Image, c provision.Capture) (provision.Intent, error) {
+	return provision.Intent{Calls: []provision.Call{
+		{Action: "boot a guest", Parameters: map[string]string{"base": base.ID}},
+		{Action: "boot a copy of it", Parameters: map[string]string{"network": "none"}},
+		{Action: "write", Parameters: map[string]string{"path": b.tarPath(c.Name)}},
+	}}, nil
+}
+
 // trialName is the name of the copy in which the image of host name is tried.
 func trialName(name string) string { return name + "-trial" }

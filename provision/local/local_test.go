@@ -94,7 +94,7 @@ func TestImage(t *testing.T) {
 		ip -o addr show dev eth0 | grep -q 10.213.0.2
 		echo only in the trial >/srv/made/trial`}
 	got, err := b.Capture(ctx, h, c)
-	if err != nil || got != made {
+	if err != nil || !cmp.Equal(got, made) {
 		t.Fatalf("got %+v, %v, want %+v", got, err, made)
 	}
 	t.Run("record", func(t *testing.T) { testRecord(t, b, made, img) })
@@ -119,14 +119,14 @@ func testHost(t *testing.T, h provision.Host) {
 	if err := h.Seal(ctx, netip.MustParseAddrPort("192.0.2.1:80")); err == nil {
 		t.Error("sealed to an address that no guest reaches: got nil, want an error")
 	}
-	url, allow, err := local.Files{}.Server(ctx)
+	server, err := local.Files{}.Server(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Seal(ctx, allow); err != nil {
+	if err := h.Seal(ctx, server.Allow); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := run(h, true, "curl -sf "+url+"/x"); err != nil || got != "/files/x\n" {
+	if got, err := run(h, true, "curl -sf "+server.URL+"/x"); err != nil || got != "/files/x\n" {
 		t.Errorf("file server: got %q, %v", got, err)
 	}
 	_, err = run(h, true, "exit 9")
@@ -171,7 +171,7 @@ func testCaptureFails(t *testing.T, b *local.Cloud, h provision.Host, out string
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			made, err := b.Capture(tt.ctx, h, tt.c)
-			if err == nil || !strings.Contains(err.Error(), tt.want) || made != (provision.Made{}) {
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !cmp.Equal(made, provision.Made{}) {
 				t.Errorf("got %+v, %v, want an error with %q", made, err, tt.want)
 			}
 			if left, _ := os.ReadDir(out); len(left) != 0 {
@@ -186,7 +186,7 @@ func testRecord(t *testing.T, b *local.Cloud, made provision.Made, img manifest.
 	find := func(what string, img manifest.Image, key string, want bool) {
 		t.Helper()
 		got, ok, err := b.Find(ctx, img, key)
-		if err != nil || ok != want || ok && got != made {
+		if err != nil || ok != want || ok && !cmp.Equal(got, made) {
 			t.Errorf("find %s: got %+v, %t, %v, want %t", what, got, ok, err, want)
 		}
 	}
@@ -302,9 +302,9 @@ func TestFiles(t *testing.T) {
 			t.Errorf("URL of %q: got %q, %v", path, s, err)
 		}
 	}
-	server, allow, err := f.Server(ctx)
-	if want := netip.MustParseAddrPort("10.213.0.1:80"); err != nil || server != "http://10.213.0.1/files" || allow != want {
-		t.Errorf("server: got %q, %v, %v", server, allow, err)
+	server, err := f.Server(ctx)
+	if want := netip.MustParseAddrPort("10.213.0.1:80"); err != nil || server != (provision.FileServer{URL: "http://10.213.0.1/files", Allow: want}) {
+		t.Errorf("server: got %v, %v", server, err)
 	}
 	r, err := f.Open("x")
 	if err != nil {
