@@ -77,6 +77,8 @@ type ImagePlan struct {
 	Bytes     int64    `json:"bytes"` // of those
 	// Exists is the image that is there already with the same inputs; Bake returns it and makes none.
 	Exists *Made `json:"exists,omitempty"`
+	// Detail is what Explain has found out.
+	Detail *Detail `json:"detail,omitempty"`
 
 	img    manifest.Image
 	base   Base
@@ -291,7 +293,7 @@ func (p *ImagePlan) address(r *Request) (string, error) {
 	return hexSHA256(string(data)), nil
 }
 
-// Lines is the plan for people, one line an image.
+// Lines is the plan for people: a line for each image, and below it the lines of its detail, if it has one.
 func (p *Plan) Lines() []string {
 	var out []string
 	for _, i := range p.Images {
@@ -309,6 +311,9 @@ func (p *Plan) Lines() []string {
 			line += "; unchanged: " + cmp.Or(i.Exists.ID, i.Exists.Path)
 		}
 		out = append(out, line)
+		if i.Detail != nil {
+			out = append(out, i.Detail.lines()...)
+		}
 	}
 	return out
 }

@@ -118,6 +118,16 @@ func TestPlanIsReadable(t *testing.T) {
 	if p, err := provision.Preflight(t.Context(), &r); err != nil || !strings.HasPrefix(p.Lines()[0], "mine: mine-1 from CentOS 7, scripts/motd.sh; ") {
 		t.Errorf("without recipes: got %v, %v", p, err)
 	}
+	if err := p.Explain(t.Context(), &r); err != nil {
+		t.Fatal(err)
+	}
+	script := clusterFiles()["scripts/motd.sh"]
+	for _, line := range []string{`  running script "scripts/motd.sh"  sha256:` + digest(script), "  call create", "  price 0.35 an hour",
+		"  take rpms/keys/docker.asc  sha256:" + digest("key") + "  3 bytes"} {
+		if !slices.Contains(p.Lines(), line) {
+			t.Errorf("got %q, want %q in it", p.Lines(), line)
+		}
+	}
 	data, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)

@@ -4,12 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"path"
-	"strings"
-
-	"github.com/offbake/offbake/manifest"
 )
 
 // work is the making of one image on its host.
@@ -84,53 +78,22 @@ func (w *work) seal(ctx context.Context) error { return w.s.host.Seal(ctx, w.bak
 // programs are the recipes, the user's scripts and the checks, each a step of its own.
 func (w *work) programs() []step {
 	var out []step
-	add := func(name, title, file, content string) {
-		if content != "" {
-			out = append(out, step{title, func(ctx context.Context) error {
-				open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
-				return w.program(ctx, name, hostPath(file), hexSHA256(content), open)
-			}})
-		}
-	}
-	for _, name := range w.plan.Recipes {
-		add(name, fmt.Sprintf("running recipe %q", name), "run/"+name, program("recipes/"+name+".sh"))
-	}
-	for i, name := range w.plan.Scripts {
-		out = append(out, step{fmt.Sprintf("running script %q", name), func(ctx context.Context) error {
-			return w.script(ctx, name, hostPath(fmt.Sprintf("scripts/%d/%s", i+1, path.Base(name))))
-		}})
-	}
-	for _, name := range w.plan.Recipes {
-		add(name, fmt.Sprintf("checking %q", name), "run/check-"+name, program("recipes/checks/"+name+".sh"))
-	}
-	for i, command := range w.plan.img.Check {
-		add(command, fmt.Sprintf("checking %q", command), fmt.Sprintf("run/check-%d", i+1), "#!/bin/sh\n"+command+"\n")
+	for _, t := range w.plan.tasks(w.Bundle) {
+		out = append(out, step{t.title, func(ctx context.Context) error { return w.task(ctx, t) }})
 	}
 	return out
 }
 
-// script runs a user's script from the bundle.
-func (w *work) script(ctx context.Context, name, path string) error {
-	for _, f := range w.Bundle.Index().Files {
-		if f.Path == name {
-			open := func() (io.ReadCloser, error) { return w.Bundle.Open(name) }
-			return w.program(ctx, name, path, f.SHA256, open)
-		}
-	}
-	return &NeedError{Need: manifest.Need{Image: w.plan.Name, Path: name}} // Preflight has seen it
-}
-
-// program puts a program on the host and runs it, sealed when offline, in the environment that scripts are promised.
-// name is what an attempt to leave the seal is charged to.
-func (w *work) program(ctx context.Context, name, path, sha256 string, open func() (io.ReadCloser, error)) error {
-	if err := w.s.send(ctx, path, sha256, "0755", open); err != nil {
+// task puts a program on the host and runs it, sealed when offline, in the environment that scripts are promised.
+func (w *work) task(ctx context.Context, t task) error {
+	if err := w.s.send(ctx, hostPath(t.file), t.sha256, "0755", t.open); err != nil {
 		return err
 	}
 	env := exports(w.plan.environment(w.baking.plan.server.URL, w.Request))
-	err := w.s.shell(ctx, env+"cd /root\nexec "+quote(path)+"\n", w.Offline)
+	err := w.s.shell(ctx, env+"cd /root\nexec "+quote(hostPath(t.file))+"\n", w.Offline)
 	var egress *EgressError
 	if errors.As(err, &egress) {
-		return &EgressError{Script: name, Attempts: egress.Attempts}
+		return &EgressError{Script: t.name, Attempts: egress.Attempts}
 	}
 	return err
 }

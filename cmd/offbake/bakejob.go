@@ -120,6 +120,9 @@ func (j *bakeJob) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.Explain(ctx, &j.request); err != nil {
+		return err
+	}
 	return j.app.result(struct {
 		Schema string `json:"schema"`
 		*provision.Plan
