@@ -19,3 +19,7 @@ func (s *Sandbox) packHost(ctx context.Context, h *uhost, path string) error { r
 
 // endHost ends whatever there is of h and gives its addresses back. It may be called in any state, also twice.
 func (s *Sandbox) endHost(h *uhost) error { return nil }
+
+// reapHosts removes what a sandbox that was killed left in s.work: machines, mounts, files. New calls it before anything
+// else uses s.work; s.work exists.
+func (s *Sandbox) reapHosts(ctx context.Context) error { return nil }
