@@ -185,6 +185,11 @@ images:
 	if diff := cmp.Diff(want, web); diff != "" {
 		t.Errorf("web (-want +got):\n%s", diff)
 	}
+	cloud, err := m.Cloud(v)
+	if want := (manifest.SSH{User: "root", Password: "hunter2", PrivateIP: true, Port: 2222}); err != nil || cloud.Region != "cn-bj2" ||
+		cloud.SSH != want || cloud.ChargeType != "Dynamic" {
+		t.Errorf("cloud: got %+v, %v, want nothing of the images in it", cloud, err)
+	}
 	db, err := m.Image("db", v)
 	if err != nil {
 		t.Fatal(err)

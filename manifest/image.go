@@ -43,6 +43,22 @@ func (m *Manifest) Upgrade(v *Vars) ([]string, error) {
 	return names, d.err()
 }
 
+// Cloud expands where and how hosts are made, without what single images override.
+func (m *Manifest) Cloud(v *Vars) (Cloud, error) {
+	c := newCloud()
+	d := decoder{file: m.cloud.file, value: v.lookup("")}
+	d.cloud(m.cloud.node, &c)
+	if err := d.err(); err != nil {
+		return Cloud{}, err
+	}
+	return c, nil
+}
+
+// newCloud is what holds where a manifest says nothing.
+func newCloud() Cloud {
+	return Cloud{ChargeType: "Dynamic", SSH: SSH{User: "root", Port: sshPort}}
+}
+
 // Image expands one image with the variables that it sees: the cloud's keys, its own over them, and the base image's id
 // from the variable image_id where that is not empty.
 func (m *Manifest) Image(name string, v *Vars) (Image, error) {
@@ -50,8 +66,7 @@ func (m *Manifest) Image(name string, v *Vars) (Image, error) {
 	if n == nil {
 		return Image{}, fmt.Errorf("image %q: the manifest has no such image", name)
 	}
-	img := Image{Name: name, ImageName: name, Variables: v.For(name)}
-	img.Cloud = Cloud{ChargeType: "Dynamic", SSH: SSH{User: "root", Port: sshPort}}
+	img := Image{Name: name, ImageName: name, Variables: v.For(name), Cloud: newCloud()}
 	d := decoder{file: m.cloud.file, value: v.lookup(name)}
 	d.cloud(m.cloud.node, &img.Cloud)
 	d.file = m.File
