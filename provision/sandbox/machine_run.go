@@ -2,6 +2,9 @@ package sandbox
 
 import "context"
 
+// fleet is what the hosts of one sandbox have in common.
+type fleet struct{}
+
 // running is the half of a host that runs it: machine, SSH server, forwarding.
 type running struct{}
 

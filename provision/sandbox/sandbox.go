@@ -28,6 +28,9 @@ type Options struct {
 	Boot func(ctx context.Context, c BootConfig) (*Machine, error)
 	// Fault is asked about every call before it is answered; nil for none. It is called from several goroutines.
 	Fault func(c Call) Fault
+	// SSHFault is asked at every step of every host's SSH server: n counts them from 1, what is "connect", "auth", "channel",
+	// "exec COMMAND", "shell" or "sftp"; nil for none. It is called from several goroutines.
+	SSHFault func(n int, what string) SSHFault
 	// Polls is how often, at least, a transient state is seen in a Describe before the next comes: 0 is once, negative is
 	// never. A state comes no sooner than the work behind it is done.
 	Polls int
@@ -44,6 +47,7 @@ type Sandbox struct {
 	o     Options        // with defaults filled in; Boot nil means guests
 	work  string         // folder for machines, emptied by New and Close
 	ufile netip.AddrPort // where the object store listens; hosts reach it under the same address
+	fleet fleet          // what the hosts have in common: machine_run.go
 }
 
 // Ready is what a client needs to know, as `offbake sandbox` prints it.
