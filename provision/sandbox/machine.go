@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 )
 
 // BootConfig says what machine a host needs.
@@ -19,11 +20,16 @@ type BootConfig struct {
 // Machine is what runs behind a host: a real guest, or an in-process one of a test. Its functions may be called from
 // several goroutines; none of them after Close.
 type Machine struct {
-	// Exec runs a command line by /bin/sh -c as root and waits for it. status is the command's; err says that it could
-	// not be run, or that ctx ended, with which the command is killed.
+	// Exec runs a command line by /bin/sh -c as root and waits for it. status is the command's, or 128 and the number of
+	// the signal that ended it; err says that it could not be run, or that ctx ended, with which the command is killed.
 	Exec func(ctx context.Context, e Exec) (status int, err error)
-	// Root is the file tree for sftp and scp; "" for none.
+	// Root is the file tree for sftp and scp, as the machine's own processes see it; "" for none.
 	Root string
+	// Down, unless nil, returns a channel that is closed when the machine has gone down since it was last started,
+	// by itself or by Stop.
+	Down func() <-chan struct{}
+	// Start, unless nil, starts the machine again after Stop, from what it then had on disk.
+	Start func(ctx context.Context) error
 	// Listen listens inside the machine, on its eth0. Nil: the SSH server is served directly.
 	Listen func(port int) (net.Listener, error)
 	// Dial connects from outside to a port inside.
@@ -43,4 +49,6 @@ type Exec struct {
 	Env            []string // NAME=VALUE, beside what root has anyway
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// Signals are passed on to the command and to what it started; nil for none.
+	Signals <-chan syscall.Signal
 }
