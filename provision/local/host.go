@@ -13,7 +13,6 @@ import (
 // host is a guest as a provision.Host.
 type host struct {
 	guest *guest.Guest
-	base  provision.Base
 }
 
 func (h *host) Name() string { return h.guest.Name() }

@@ -81,20 +81,11 @@ func (b *Cloud) Capture(ctx context.Context, ph provision.Host, c provision.Capt
 	return made, nil
 }
 
-func (b *Cloud) capture(ctx context.Context, ph provision.Host, c provision.Capture) (provision.Made, error) {
-	h, ok := ph.(*host)
-	if !ok {
-		return provision.Made{}, fmt.Errorf("got a host of %T, want one of this builder", ph)
-	}
+func (b *Cloud) capture(ctx context.Context, ph provision.Host, c provision.Capture) (made provision.Made, err error) {
 	if err := checkImageName(c.Name); err != nil {
 		return provision.Made{}, err
 	}
 	if err := os.MkdirAll(b.c.Out, 0o755); err != nil {
-		return provision.Made{}, err
-	}
-	stopCtx, cancel := context.WithTimeout(ctx, shutdownTimeout)
-	defer cancel()
-	if err := h.guest.Stop(stopCtx); err != nil {
 		return provision.Made{}, err
 	}
 	out, err := atomicfile.Create(b.tarPath(c.Name), 0o644)
@@ -102,17 +93,37 @@ func (b *Cloud) capture(ctx context.Context, ph provision.Host, c provision.Capt
 		return provision.Made{}, err
 	}
 	defer out.Abort()
-	r := record{Schema: recordSchema, Name: c.Name, Key: c.Key, Description: c.Description, Base: h.base.ID}
-	work, workCtx := errgroup.WithContext(ctx)
-	work.Go(func() error { return b.try(workCtx, h, c.Trial) })
-	work.Go(func() (err error) {
-		r.SHA256, r.Size, err = pack(workCtx, h.guest.Root(), out)
+	base, err := b.Base(ctx, manifest.Image{})
+	if err != nil {
+		return provision.Made{}, err
+	}
+	r := record{Schema: recordSchema, Name: c.Name, Key: c.Key, Description: c.Description, Base: base.ID}
+	err = b.Stopped(ctx, ph, c.Trial, func(ctx context.Context, root string) (err error) {
+		r.SHA256, r.Size, err = pack(ctx, root, out)
 		return err
 	})
-	if err := work.Wait(); err != nil {
+	if err != nil {
 		return provision.Made{}, err
 	}
 	return b.publish(out, r)
+}
+
+// Stopped stops the host cleanly and has use read its tree, the folder root, while a copy of it runs the trial, if there is
+// one. When one of the two fails the other's context ends. use must not change the tree.
+func (b *Cloud) Stopped(ctx context.Context, ph provision.Host, trial string, use func(ctx context.Context, root string) error) error {
+	h, ok := ph.(*host)
+	if !ok {
+		return fmt.Errorf("got a host of %T, want one of this builder", ph)
+	}
+	stopCtx, cancel := context.WithTimeout(ctx, shutdownTimeout)
+	defer cancel()
+	if err := h.guest.Stop(stopCtx); err != nil {
+		return err
+	}
+	work, workCtx := errgroup.WithContext(ctx)
+	work.Go(func() error { return b.try(workCtx, h, trial) })
+	work.Go(func() error { return use(workCtx, h.guest.Root()) })
+	return work.Wait()
 }
 
 // publish puts the image in place and then what Find knows it by. In between, the record of an image of that name from

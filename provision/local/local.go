@@ -26,6 +26,8 @@ import (
 type Config struct {
 	// Base is the root file system: a folder, or a tar file, plain, gzip or zstd.
 	Base string
+	// Digest is what identifies Base, 64 lower-case hex digits; "" for guest.Digest of it.
+	Digest string
 	// Out is the folder for images; Capture makes it when it is missing.
 	Out string
 	// Work is a folder for unpacked base systems, which stay for the next run, and overlays, which do not. It needs room
@@ -60,7 +62,7 @@ func New(c Config) (*Cloud, error) {
 	if _, err := os.Stat(c.Base); err != nil {
 		return nil, fmt.Errorf("opening base: %w", err)
 	}
-	return &Cloud{c: c, hosts: map[string]*host{}}, nil
+	return &Cloud{c: c, digest: c.Digest, hosts: map[string]*host{}}, nil
 }
 
 // Base is the builder's one root file system, whatever img asks for. Its ID is the digest of it.
@@ -97,7 +99,7 @@ func (b *Cloud) Create(ctx context.Context, name string, base provision.Base, im
 	if err != nil {
 		return nil, err
 	}
-	h := &host{guest: g, base: base}
+	h := &host{guest: g}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.hosts[name] = h
