@@ -31,8 +31,11 @@ require (
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
 	github.com/anmitsu/go-shlex v0.0.0-20200514113438-38f4b401e2be // indirect
 	github.com/gliderlabs/ssh v0.3.8 // indirect
+	github.com/konsorten/go-windows-terminal-sequences v1.0.1 // indirect
 	github.com/kr/fs v0.1.0 // indirect
+	github.com/pkg/errors v0.8.0 // indirect
 	github.com/pkg/sftp v1.13.10 // indirect
+	github.com/sirupsen/logrus v1.3.0 // indirect
 	github.com/ucloud/ucloud-sdk-go v0.22.98 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
