@@ -15,17 +15,22 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/offbake/offbake/provision/seal"
 )
 
 // cleanupTimeout bounds how long Close and Reap wait for the kernel to end processes and let mounts go.
 const cleanupTimeout = 20 * time.Second
+
+// Address is where a guest and its isolated commands find Config.Handler: the same in every guest.
+func Address() netip.AddrPort { return seal.Address() }
 
 // Config says what to boot.
 type Config struct {
@@ -55,15 +60,14 @@ type Guest struct {
 	work   string
 	layers []string // lower layers, topmost first
 	lease  *os.File // keeps the unpacked file system from being pruned
-	net    *gateway
-	eth0   *capture // what leaves the guest's own network
+	net    *seal.Gateway
+	eth0   *seal.Record // what the guest's own processes try
 	boot   *machine
 
-	mu         sync.Mutex
-	background attempts
-	listeners  []net.Listener
-	closed     bool
-	close      func() error
+	mu        sync.Mutex
+	listeners []net.Listener
+	closed    bool
+	close     func() error
 }
 
 // Start boots a guest and returns when its systemd says that start-up is finished. On error nothing of it is left.
@@ -140,30 +144,21 @@ func (g *Guest) start(ctx context.Context, c Config) (_ *Guest, err error) {
 			return nil, err
 		}
 	}
-	if g.net, err = newGateway(c.Handler); err != nil {
+	if g.net, err = seal.NewGateway(c.Handler); err != nil {
 		return nil, err
 	}
-	own, err := g.net.connect(guestNetwork)
+	own, err := g.net.Own()
 	if err != nil {
 		return nil, err
 	}
-	defer closeFiles(own.ns) // the guest's processes keep it from here on
-	if g.eth0, err = openCapture(own, false); err != nil {
+	defer own.Close() // the guest's processes keep it from here on
+	if g.eth0, err = seal.NewRecord(own); err != nil {
 		return nil, err
 	}
-	go g.eth0.each(g.note)
-	if g.boot, err = bootMachine(ctx, boot{dir: dir, net: own.ns, netAdmin: c.NetAdmin}); err != nil {
+	if g.boot, err = bootMachine(ctx, boot{dir: dir, net: own.Network(), netAdmin: c.NetAdmin}); err != nil {
 		return nil, err
 	}
 	return g, nil
-}
-
-// note takes what the guest's own processes tried to reach.
-func (g *Guest) note(a Attempt) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.background.add(a)
-	return true
 }
 
 // Name is Config.Name.
@@ -174,25 +169,11 @@ func (g *Guest) Name() string { return g.name }
 func (g *Guest) Root() string { return hostDir{g.work, g.name}.root() }
 
 // Seal begins the record that Background reads. The guest's network is closed from the start; nothing opens it.
-func (g *Guest) Seal() {
-	g.eth0.drain() //nolint:errcheck // what was tried before does not count
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.background = attempts{}
-}
+func (g *Guest) Seal() { g.eth0.Reset() }
 
 // Background lists, without repetition and in order of first sight, what processes in the guest's own network tried to
-// reach since Seal, or since the start where Seal was not called: all that left before the call. Of more than 1000
-// different tries the rest is left out, and so is what came faster than it could be read.
-func (g *Guest) Background() []Attempt {
-	left, _ := g.eth0.drain() // lost packets, or a guest that is closed: the list is for people to read, no verdict
-	for _, a := range left {
-		g.note(a)
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Clone(g.background.list)
-}
+// reach since Seal, or since the start where Seal was not called, as seal.Record has it.
+func (g *Guest) Background() []Attempt { return g.eth0.Attempts() }
 
 // Stop shuts the guest down as a power button would and returns when its last process is gone. Where ctx ends first
 // the guest is killed and Stop returns an error, for its files may be half written. A guest that is down already was
@@ -218,14 +199,14 @@ func (g *Guest) Close() error {
 func (g *Guest) end() error {
 	g.closeListeners()
 	if g.net != nil {
-		g.net.close()
+		g.net.Close()
 	}
 	err := Reap(g.work, g.name)
 	if g.boot != nil {
 		g.boot.close()
 	}
 	if g.eth0 != nil {
-		g.eth0.close()
+		g.eth0.Close()
 	}
 	closeFiles(g.lease)
 	return err

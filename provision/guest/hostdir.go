@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/offbake/offbake/provision/seal"
 )
 
 // hostDir is the folder of one guest: everything of it that is on disk, and the name by which all else is found again.
@@ -100,15 +102,15 @@ func Reap(work, name string) error {
 // kill ends every process of the guest: systemd-nspawn first, so that it cannot start another.
 func (d hostDir) kill(ctx context.Context) error {
 	want := "--directory=" + d.root()
-	if err := killAll(ctx, func(pid int) bool {
+	if err := seal.KillAll(ctx, func(pid int) bool {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		return err == nil && strings.Contains(string(line)+"\x00", "\x00"+want+"\x00")
 	}); err != nil {
 		return err
 	}
-	own := namespaceOf(os.Getpid(), "mnt")
-	return killAll(ctx, func(pid int) bool {
-		ns := namespaceOf(pid, "mnt")
+	own := seal.NamespaceOf(os.Getpid(), "mnt")
+	return seal.KillAll(ctx, func(pid int) bool {
+		ns := seal.NamespaceOf(pid, "mnt")
 		return ns != 0 && ns != own && d.isRootOf(pid)
 	})
 }

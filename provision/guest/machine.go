@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/offbake/offbake/provision/seal"
 )
 
 // bootTimeout is generous: a base image may bring daemons that wait for a network in vain.
@@ -156,7 +158,7 @@ func (m *machine) hold(value string) error {
 	if m.leader, err = os.FindProcess(pid); err != nil {
 		return err
 	}
-	for _, kind := range []string{"cgroup", "ipc", "uts", "net", "pid", "mnt"} {
+	for _, kind := range kinds() {
 		f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
 		if errors.Is(err, os.ErrNotExist) && kind == "cgroup" {
 			continue // a kernel without them
@@ -182,6 +184,20 @@ func boundingSet(pid int) (uint64, error) {
 	}
 	return 0, errors.New("reading capabilities: no CapBnd")
 }
+
+// place is where the guest's processes are.
+func (m *machine) place() seal.Place {
+	p := seal.Place{Capabilities: m.caps}
+	for _, kind := range kinds() {
+		if ns := m.spaces[kind]; ns != nil {
+			p.Spaces = append(p.Spaces, ns)
+		}
+	}
+	return p
+}
+
+// kinds are the namespaces in which a guest has its own, in the order to enter them.
+func kinds() []string { return []string{"cgroup", "ipc", "uts", "net", "pid", "mnt"} }
 
 // up reports whether the guest still runs.
 func (m *machine) up() bool {

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"strconv"
+
+	"github.com/offbake/offbake/provision/seal"
 )
 
 // Listen returns a TCP listener of this process inside the guest's own network namespace: on address, which must be an
@@ -14,18 +14,9 @@ import (
 // as any other listener there. Isolated commands have networks of their own and see it on no loopback address. Close
 // closes it; connections that it accepted are the caller's to close.
 func (g *Guest) Listen(address string) (net.Listener, error) {
-	if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
-		if _, err := netip.ParseAddr(host); err != nil { // a name would be asked for in this machine's own network
-			return nil, fmt.Errorf("listening on %q in guest %q: %w", address, g.name, err)
-		}
-	}
-	var l net.Listener
-	err := inNetwork(g.boot.spaces["net"], func() (err error) {
-		l, err = net.Listen("tcp", address)
-		return err
-	})
+	l, err := seal.Listen(g.boot.spaces["net"], address)
 	if err != nil {
-		return nil, fmt.Errorf("listening in guest %q: %w", g.name, err)
+		return nil, fmt.Errorf("listening on %q in guest %q: %w", address, g.name, err)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -40,12 +31,7 @@ func (g *Guest) Listen(address string) (net.Listener, error) {
 // eth0, whatever else its network is sealed to, and Background does not take the answers for attempts. The caller closes
 // the connection; an end of the guest does not.
 func (g *Guest) Dial(ctx context.Context, port int) (net.Conn, error) {
-	address := net.JoinHostPort(linkAddr(4, guestNetwork).String(), strconv.Itoa(port))
-	var conn net.Conn
-	err := inNetwork(g.net.ns, func() (err error) {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp4", address)
-		return err
-	})
+	conn, err := g.net.Dial(ctx, port)
 	if err != nil {
 		return nil, fmt.Errorf("dialling guest %q: %w", g.name, err)
 	}

@@ -6,47 +6,26 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
-	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/offbake/offbake/provision/seal"
 )
 
-// commandPath is the PATH of commands: that of a root login everywhere.
-const commandPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-// outputDelay is how long output of a command is awaited that left a process which holds it open.
-const outputDelay = 5 * time.Second
+// What commands end with is the same for all that run them isolated.
+type (
+	Attempt     = seal.Attempt
+	ExitError   = seal.ExitError
+	EgressError = seal.EgressError
+)
 
 // Process is one command for a guest.
 type Process struct {
-	// Argv is the program, found in the guest, and its arguments.
-	Argv []string
-	// Stdin is fed to it; nil for nothing. A Read of it may still be going on when Run returns, if the command ended
-	// without reading all.
-	Stdin io.Reader
-	// Stdout and Stderr take its output; nil to drop it.
+	// Argv, Stdin, Stdout and Stderr are as in seal.Process.
+	Argv           []string
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	// Isolated runs it in a network of its own, in which only Address answers. The first attempt to reach anything else
 	// ends it and all that it started: Run returns an *EgressError. What it leaves running is ended in any case.
 	Isolated bool
-}
-
-// ExitError is a command that ran and failed. Code is its exit status, or 128 and the number of the signal that ended it.
-type ExitError struct{ Code int }
-
-func (e *ExitError) Error() string { return "exit status " + strconv.Itoa(e.Code) }
-
-// EgressError is an isolated command that tried to reach what it may not. Attempts has at least one element.
-type EgressError struct{ Attempts []Attempt }
-
-func (e *EgressError) Error() string {
-	a := e.Attempts[0]
-	return fmt.Sprintf("tried to reach %s port %d (%s %s) and %d more", a.Address, a.Port, a.Proto, a.Name, len(e.Attempts)-1)
 }
 
 // Run runs a command as root in the guest and waits for it. Where ctx ends first, the command and what it started are
@@ -68,285 +47,17 @@ func (g *Guest) run(ctx context.Context, p Process) error {
 	if !g.boot.up() {
 		return errors.New("the guest is down")
 	}
-	r := &running{guest: g, Process: p, net: g.boot.spaces["net"], stop: make(chan error, 1)}
+	c := seal.Process{Argv: p.Argv, Stdin: p.Stdin, Stdout: p.Stdout, Stderr: p.Stderr}
+	if file, ok := p.Stdin.(*os.File); ok { // a guest gets no file of this machine's in its hands
+		c.Stdin = struct{ io.Reader }{file}
+	}
 	if p.Isolated {
-		l, err := g.net.connect(0)
+		l, err := g.net.Connect()
 		if err != nil {
 			return err
 		}
-		defer g.net.disconnect(l)
-		if r.capture, err = openCapture(l, true); err != nil {
-			return err
-		}
-		defer r.capture.close()
-		r.net = l.ns
+		defer g.net.Disconnect(l)
+		c.Link = l
 	}
-	defer func() { closeFiles(r.mounts) }()
-	if err := onThread(r.start); err != nil {
-		return err
-	}
-	return r.wait(ctx)
-}
-
-// running is a command from its start to its end.
-type running struct {
-	guest *Guest
-	Process
-	net     *os.File
-	mounts  *os.File // the mount namespace of an isolated command
-	capture *capture
-	cmd     *exec.Cmd
-	stop    chan error // why it was ended before its time
-	tried   attempts
-}
-
-// start runs on a thread of its own.
-func (r *running) start() error {
-	if err := r.enter(); err != nil {
-		return fmt.Errorf("entering guest: %w", err)
-	}
-	program, err := lookPath(r.Argv[0])
-	if err != nil {
-		return err
-	}
-	r.cmd = &exec.Cmd{
-		Path: program, Args: r.Argv, Dir: "/", Stdout: r.Stdout, Stderr: r.Stderr,
-		Env: []string{"PATH=" + commandPath, "HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/sh", "LANG=C.UTF-8"},
-		// A session of its own: a group to kill, and no terminal to take or to be interrupted from.
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
-		WaitDelay:   outputDelay,
-	}
-	if info, err := os.Stat("/root"); err == nil && info.IsDir() {
-		r.cmd.Dir = "/root"
-	}
-	var feed io.WriteCloser
-	if r.Stdin != nil {
-		if feed, err = r.cmd.StdinPipe(); err != nil {
-			return err
-		}
-	}
-	if err := r.cmd.Start(); err != nil {
-		return err
-	}
-	if feed != nil {
-		go r.feed(feed)
-	}
-	return nil
-}
-
-// enter puts this thread into the guest. The order matters: the mount namespace last, for nothing of this machine can be
-// opened by name afterwards; capabilities at the very end, for all else needs them.
-func (r *running) enter() error {
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return err
-	}
-	defer proc.Close()
-	// A thread that shares its root folder with others may not change its mount namespace.
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		return os.NewSyscallError("unshare", err)
-	}
-	for _, kind := range []string{"cgroup", "ipc", "uts", "net", "pid", "mnt"} {
-		ns := r.guest.boot.spaces[kind]
-		if kind == "net" {
-			ns = r.net
-		}
-		if ns == nil {
-			continue
-		}
-		if err := unix.Setns(int(ns.Fd()), 0); err != nil {
-			return os.NewSyscallError("setns "+kind, err)
-		}
-	}
-	if r.Isolated {
-		if r.mounts, err = hideResolvers(proc); err != nil {
-			return err
-		}
-	}
-	return limitCapabilities(r.guest.boot.caps)
-}
-
-// hideResolvers gives the thread a private view of the guest's files without the sockets behind which a daemon in the
-// guest's own network would ask names for the command. It returns the new mount namespace.
-func hideResolvers(proc *os.File) (*os.File, error) {
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return nil, os.NewSyscallError("unshare", err)
-	}
-	// What the guest mounts later shows here too, and nothing of ours shows there.
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
-		return nil, os.NewSyscallError("mount", err)
-	}
-	for _, dir := range []string{"/run/systemd/resolve", "/run/nscd", "/run/avahi-daemon"} {
-		err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, "mode=0755,size=4k")
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return nil, fmt.Errorf("hiding %q: %w", dir, err)
-		}
-	}
-	fd, err := unix.Openat(int(proc.Fd()), "thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("openat", err)
-	}
-	return os.NewFile(uintptr(fd), "mnt"), nil
-}
-
-// limitCapabilities leaves what runs from this thread no more than the guest's own root has.
-func limitCapabilities(keep uint64) error {
-	for c := range 64 {
-		if keep&(1<<c) != 0 {
-			continue
-		}
-		err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0)
-		if errors.Is(err, unix.EINVAL) {
-			return nil // past the last one that this kernel knows
-		}
-		if err != nil {
-			return os.NewSyscallError("prctl", err)
-		}
-	}
-	return nil
-}
-
-// lookPath finds a program in the guest; the caller's thread is there.
-func lookPath(name string) (string, error) {
-	if strings.Contains(name, "/") {
-		return name, nil
-	}
-	for _, dir := range filepath.SplitList(commandPath) {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return path, nil
-		}
-	}
-	return "", exec.ErrNotFound
-}
-
-// feed copies Stdin to the command. A source that fails ends the command: it must not take half for the whole.
-func (r *running) feed(w io.WriteCloser) {
-	src := &source{r: r.Stdin}
-	io.Copy(w, src) // the command may end without reading all
-	if src.err != nil {
-		r.end(fmt.Errorf("reading standard input: %w", src.err))
-		return
-	}
-	w.Close()
-}
-
-type source struct {
-	r   io.Reader
-	err error
-}
-
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF {
-		s.err = err
-	}
-	return n, err
-}
-
-// end makes wait kill the command; the first reason counts.
-func (r *running) end(err error) {
-	select {
-	case r.stop <- err:
-	default:
-	}
-}
-
-// wait returns when the command and, if it is isolated, everything that it started has ended.
-func (r *running) wait(ctx context.Context) error {
-	if r.capture != nil {
-		go r.capture.each(func(a Attempt) bool {
-			r.tried.add(a)
-			r.end(nil)
-			return false
-		})
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- awaitExit(r.cmd.Process.Pid) }()
-	var reason error
-	select {
-	case reason = <-ended:
-	case reason = <-r.stop:
-	case <-ctx.Done():
-		reason = context.Cause(ctx)
-	}
-	killErr := r.kill()
-	err := r.cmd.Wait()
-	if r.capture != nil {
-		if err := r.egress(); err != nil {
-			return errors.Join(err, killErr)
-		}
-	}
-	if reason == nil {
-		select {
-		case reason = <-r.stop: // it ended by itself while its input failed
-		default:
-		}
-	}
-	if reason != nil || killErr != nil {
-		return errors.Join(reason, killErr)
-	}
-	return exitError(err)
-}
-
-// awaitExit waits until a child has ended and leaves it to be waited for, so that its number is not taken again.
-func awaitExit(pid int) error {
-	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return os.NewSyscallError("waitid", err)
-		}
-	}
-}
-
-// kill ends what is left of the command: of an isolated one whatever is in its network or sees its files, of another
-// its session.
-func (r *running) kill() error {
-	if !r.Isolated {
-		err := unix.Kill(-r.cmd.Process.Pid, unix.SIGKILL)
-		if errors.Is(err, unix.ESRCH) {
-			return nil
-		}
-		return os.NewSyscallError("kill", err)
-	}
-	network, err := inode(r.net)
-	if err != nil {
-		return err
-	}
-	mounts, err := inode(r.mounts)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
-	defer cancel()
-	return killAll(ctx, func(pid int) bool {
-		return namespaceOf(pid, "net") == network || namespaceOf(pid, "mnt") == mounts
-	})
-}
-
-// egress is the verdict on an isolated command, when nothing of it runs any more: every packet that it sent is either
-// read or in the kernel's buffer.
-func (r *running) egress() error {
-	r.capture.stop()
-	left, err := r.capture.drain()
-	r.tried.add(left...)
-	if len(r.tried.list) > 0 {
-		return &EgressError{r.tried.list}
-	}
-	return err
-}
-
-func exitError(err error) error {
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return nil
-	case !errors.As(err, &exit):
-		return err
-	}
-	status := exit.Sys().(syscall.WaitStatus)
-	if status.Signaled() {
-		return &ExitError{128 + int(status.Signal())}
-	}
-	return &ExitError{status.ExitStatus()}
+	return g.boot.place().Run(ctx, c)
 }

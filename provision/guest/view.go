@@ -5,13 +5,15 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/offbake/offbake/provision/seal"
 )
 
 // Tree opens the root folder as the guest's own processes see it, with all that is mounted there: what they find in /tmp
 // or /run is not under Root. The handle is good for system calls relative to it only (open(2), O_PATH). The caller closes
 // it before it closes the guest.
 func (g *Guest) Tree() (tree *os.File, err error) {
-	err = onThread(func() error {
+	err = seal.OnThread(func() error {
 		// A thread that shares its root folder with others may not change its mount namespace.
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return os.NewSyscallError("unshare", err)

@@ -1,4 +1,4 @@
-package guest
+package seal
 
 import (
 	"encoding/hex"
@@ -11,26 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestCaptureOverflow sends more than the kernel holds for a capture that nobody reads: what was lost must not pass for
+// TestWitnessOverflow sends more than the kernel holds for a witness that nobody reads: what was lost must not pass for
 // what was never sent.
-func TestCaptureOverflow(t *testing.T) {
-	g, err := newGateway(nil)
+func TestWitnessOverflow(t *testing.T) {
+	g, err := NewGateway(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.close()
-	l, err := g.connect(0)
+	defer g.Close()
+	l, err := g.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.disconnect(l)
+	defer g.Disconnect(l)
 	for _, tt := range []struct {
 		name    string
 		packets int
 		lost    bool
 	}{{"fits", 100, false}, {"overflows", 50_000, true}} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := openCapture(l, true)
+			c, err := openWitness(l.ns, view{index: l.index, isolated: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +50,7 @@ func TestCaptureOverflow(t *testing.T) {
 	}
 }
 
-func send(l *link, packets int) error {
+func send(l *Link, packets int) error {
 	return inNetwork(l.ns, func() error {
 		conn, err := net.Dial("udp", "192.0.2.1:9")
 		if err != nil {
@@ -69,31 +69,31 @@ func send(l *link, packets int) error {
 
 // TestGatewayNumbers shows that links get numbers of their own, and again when they are free.
 func TestGatewayNumbers(t *testing.T) {
-	g, err := newGateway(nil)
+	g, err := NewGateway(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.close()
+	defer g.Close()
 	for _, want := range []int{3, 4} {
-		l, err := g.connect(0)
+		l, err := g.Connect()
 		if err != nil || l.number != want {
 			t.Fatalf("got %v, %v, want number %d", l, err, want)
 		}
-		defer g.disconnect(l)
+		defer g.Disconnect(l)
 	}
-	l, err := g.connect(0)
+	l, err := g.Connect()
 	if err != nil || l.number != 5 {
 		t.Fatalf("got %v, %v, want number 5", l, err)
 	}
-	g.disconnect(l)
-	if l, err = g.connect(0); err != nil || l.number != 5 {
+	g.Disconnect(l)
+	if l, err = g.Connect(); err != nil || l.number != 5 {
 		t.Fatalf("after disconnect: got %v, %v, want number 5", l, err)
 	}
-	g.disconnect(l)
-	for n := range lastNetwork + 1 {
+	g.Disconnect(l)
+	for n := range lastNumber + 1 {
 		g.used[n] = true
 	}
-	if _, err := g.connect(0); err == nil {
+	if _, err := g.Connect(); err == nil {
 		t.Error("with all numbers taken: got nil, want an error")
 	}
 }
@@ -117,13 +117,15 @@ func FuzzReadPacket(f *testing.F) {
 		f.Add(s.ethertype, packet)
 	}
 	f.Fuzz(func(t *testing.T, ethertype uint16, packet []byte) {
-		a, ok := readPacket(ethertype, make([]byte, 6), packet)
-		if !ok {
-			noise := ethertype == unix.ETH_P_ARP || ethertype == unix.ETH_P_IPV6 && a.Proto == "ipv6-icmp"
-			if !noise {
-				t.Errorf("a packet of type %#04x is no attempt: %+v", ethertype, a)
+		a, kind := readPacket(ethertype, make([]byte, 6), packet)
+		if kind == noise {
+			if ethertype != unix.ETH_P_ARP && (ethertype != unix.ETH_P_IPV6 || a.Proto != "ipv6-icmp") {
+				t.Errorf("a packet of type %#04x is noise: %+v", ethertype, a)
 			}
 			return
+		}
+		if kind == answer && a.Proto != "tcp" && a.Proto != "icmp" && a.Proto != "ipv6-icmp" {
+			t.Errorf("a packet of type %#04x is an answer: %+v", ethertype, a)
 		}
 		if ip := ethertype == unix.ETH_P_IP || ethertype == unix.ETH_P_IPV6; ip && a.Address != "" {
 			if _, err := netip.ParseAddr(a.Address); err != nil {

@@ -1,4 +1,4 @@
-package guest
+package seal
 
 import (
 	"context"
@@ -11,8 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// killAll kills every process that match accepts, and what those started meanwhile, and returns when none is left.
-func killAll(ctx context.Context, match func(pid int) bool) error {
+// cleanupTimeout bounds how long the kernel may take to end processes.
+const cleanupTimeout = 20 * time.Second
+
+// KillAll kills every process that match accepts, and what those started meanwhile, and returns when none is left.
+func KillAll(ctx context.Context, match func(pid int) bool) error {
 	for {
 		found, err := processes(match)
 		if err != nil || len(found) == 0 {
@@ -49,8 +52,9 @@ func processes(match func(pid int) bool) (found []int, err error) {
 	return found, nil
 }
 
-// namespaceOf identifies a namespace of a process; 0 for a process that is gone, or dead and not yet waited for.
-func namespaceOf(pid int, kind string) uint64 {
+// NamespaceOf identifies a namespace (proc_pid_ns(5)) of a process; 0 for a process that is gone, or dead and not yet
+// waited for.
+func NamespaceOf(pid int, kind string) uint64 {
 	var st unix.Stat_t
 	if err := unix.Stat(fmt.Sprintf("/proc/%d/ns/%s", pid, kind), &st); err != nil {
 		return 0

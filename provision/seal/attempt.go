@@ -1,4 +1,4 @@
-package guest
+package seal
 
 import (
 	"encoding/binary"
@@ -16,11 +16,20 @@ import (
 
 // Attempt is one try to reach an address other than Address.
 type Attempt struct {
-	Address string // IP address, or a hardware address where the packet was no IP
-	Port    int    // 0 where the protocol has none
-	Proto   string // tcp, udp, sctp, icmp, ipv6-icmp, ip-NUMBER, ethertype-NUMBER
-	Name    string // DNS name that was asked for, as it was sent, without the final dot; "" elsewhere
+	Address string `json:"address"`        // IP address, or a hardware address where the packet was no IP
+	Port    int    `json:"port,omitempty"` // 0 where the protocol has none
+	Proto   string `json:"proto"`          // tcp, udp, sctp, icmp, ipv6-icmp, ip-NUMBER, ethertype-NUMBER
+	Name    string `json:"name,omitempty"` // DNS name that was asked for, as it was sent, without the final dot; "" elsewhere
 }
+
+// kind is what a packet that leaves is to a witness.
+type kind int
+
+const (
+	noise   kind = iota // what a kernel sends by itself to keep a link going
+	answer              // to somebody who asked
+	attempt             // all else
+)
 
 const (
 	dnsPort     = 53
@@ -45,8 +54,8 @@ func (l *attempts) add(all ...Attempt) {
 	}
 }
 
-// readPacket says what a packet tries to reach. It reports false for what a kernel sends by itself to keep a link going.
-func readPacket(ethertype uint16, hardware []byte, packet []byte) (Attempt, bool) {
+// readPacket says what a packet tries to reach, and what kind of packet it is. What it cannot read it takes for an attempt.
+func readPacket(ethertype uint16, hardware []byte, packet []byte) (Attempt, kind) {
 	var first gopacket.LayerType
 	switch ethertype {
 	case unix.ETH_P_IP:
@@ -54,9 +63,9 @@ func readPacket(ethertype uint16, hardware []byte, packet []byte) (Attempt, bool
 	case unix.ETH_P_IPV6:
 		first = layers.LayerTypeIPv6
 	case unix.ETH_P_ARP:
-		return Attempt{}, false
+		return Attempt{}, noise
 	default:
-		return Attempt{Address: net.HardwareAddr(hardware).String(), Proto: fmt.Sprintf("ethertype-%#04x", ethertype)}, true
+		return Attempt{Address: net.HardwareAddr(hardware).String(), Proto: fmt.Sprintf("ethertype-%#04x", ethertype)}, attempt
 	}
 	a := Attempt{Address: destination(packet), Proto: "ip"}
 	for _, l := range gopacket.NewPacket(packet, first, gopacket.NoCopy).Layers() {
@@ -77,14 +86,19 @@ func readPacket(ethertype uint16, hardware []byte, packet []byte) (Attempt, bool
 			if slices.Contains([]int{dnsPort, 5353, 5355}, a.Port) {
 				a.Name = question(l.Payload)
 			}
-			return a, true
+			return a, attempt
+		case *layers.TCP:
+			if l.SYN && !l.ACK {
+				return a, attempt
+			}
+			return a, answer // whoever begins a connection sends a SYN first
 		case *layers.ICMPv4:
-			return a, true // what it quotes is not where it goes
+			return a, kindOfICMP(l.TypeCode.Type()) // what it quotes is not where it goes
 		case *layers.ICMPv6:
-			return a, !keepsLink(l.TypeCode.Type())
+			return a, kindOfICMP6(l.TypeCode.Type())
 		}
 	}
-	return a, true
+	return a, attempt
 }
 
 // carries sets what a header says of the next one. Of a datagram in fragments the first has the port.
@@ -130,10 +144,27 @@ func protocol(p layers.IPProtocol) string {
 	return fmt.Sprintf("ip-%d", p)
 }
 
-// keepsLink tells multicast listener reports, router and neighbour discovery (RFC 4861, RFC 3810), which a kernel sends
-// by itself when an interface comes up.
-func keepsLink(icmp6 uint8) bool {
-	return icmp6 >= 130 && icmp6 <= 137 || icmp6 == 143
+// kindOfICMP tells replies and errors (RFC 792) from what asks.
+func kindOfICMP(icmp uint8) kind {
+	switch icmp {
+	case layers.ICMPv4TypeEchoReply, layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4TypeSourceQuench,
+		layers.ICMPv4TypeRedirect, layers.ICMPv4TypeTimeExceeded, layers.ICMPv4TypeParameterProblem,
+		layers.ICMPv4TypeTimestampReply, layers.ICMPv4TypeInfoReply, layers.ICMPv4TypeAddressMaskReply:
+		return answer
+	}
+	return attempt
+}
+
+// kindOfICMP6 does so for IPv6, where a kernel by itself sends multicast listener reports, router and neighbour
+// discovery when an interface comes up (RFC 4861, RFC 3810). Errors have the numbers below 128 (RFC 4443, 2.1).
+func kindOfICMP6(icmp uint8) kind {
+	switch {
+	case icmp >= 130 && icmp <= 137, icmp == 143:
+		return noise
+	case icmp < 128, icmp == layers.ICMPv6TypeEchoReply:
+		return answer
+	}
+	return attempt
 }
 
 // question is the name that a DNS message asks for, or "".

@@ -1,4 +1,4 @@
-package guest
+package seal
 
 import (
 	"os"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onThread runs fn on an operating-system thread of its own, which ends with it: whatever namespace, root folder or
+// OnThread runs fn on an operating-system thread of its own, which ends with it: whatever namespace, root folder or
 // capability fn changes is gone afterwards and no other goroutine ever runs with it.
-func onThread(fn func() error) error {
+func OnThread(fn func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -18,7 +18,7 @@ func onThread(fn func() error) error {
 			return
 		}
 		// The first thread of a process cannot end; while this goroutine holds it another gets another thread.
-		err := onThread(fn)
+		err := OnThread(fn)
 		runtime.UnlockOSThread()
 		done <- err
 	}()
@@ -27,7 +27,7 @@ func onThread(fn func() error) error {
 
 // inNetwork runs fn in the network namespace ns.
 func inNetwork(ns *os.File, fn func() error) error {
-	return onThread(func() error {
+	return OnThread(func() error {
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			return os.NewSyscallError("setns", err)
 		}
@@ -37,7 +37,7 @@ func inNetwork(ns *os.File, fn func() error) error {
 
 // newNetwork makes a network namespace that lives as long as the file or a process in it, after fn ran there.
 func newNetwork(fn func() error) (ns *os.File, err error) {
-	err = onThread(func() error {
+	err = OnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return os.NewSyscallError("unshare", err)
 		}
@@ -48,7 +48,7 @@ func newNetwork(fn func() error) (ns *os.File, err error) {
 		return fn()
 	})
 	if err != nil {
-		closeFiles(ns)
+		ns.Close() // of a nil file too
 		return nil, err
 	}
 	return ns, nil
