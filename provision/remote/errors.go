@@ -1,6 +1,9 @@
 package remote
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // HostKeyError is a host that proved to have another key than it must have, or none of that kind: it is another machine,
 // or somebody stands between.
@@ -23,23 +26,23 @@ type AuthError struct {
 	Host    string   // Config.Name
 	User    string   // Config.User
 	Offered []string // what was offered and refused: "key", "password"; empty where the host takes neither
+	Err     error    // what the host said when it hung up, nil where it did not
 }
 
 func (e *AuthError) Error() string {
+	s := fmt.Sprintf("logging in to %q as %q: ", e.Host, e.User)
 	if len(e.Offered) == 0 {
-		return fmt.Sprintf("logging in to %q as %q: the host takes neither key nor password", e.Host, e.User)
+		s += "the host takes neither key nor password"
+	} else {
+		s += "the host refused the " + strings.Join(e.Offered, " and the ")
 	}
-	return fmt.Sprintf("logging in to %q as %q: the host refused the %s", e.Host, e.User, joinWords(e.Offered))
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
 }
 
-func joinWords(words []string) string {
-	switch len(words) {
-	case 1:
-		return words[0]
-	default:
-		return words[0] + " and the " + words[1]
-	}
-}
+func (e *AuthError) Unwrap() error { return e.Err }
 
 // LostError is a connection that broke while a command ran, or may have.
 type LostError struct {

@@ -18,8 +18,6 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
-
-	"github.com/offbake/offbake/provision"
 )
 
 // Config says which host to connect to, and how. The zero values of all but Name, Address, User and one of Password and
@@ -91,55 +89,3 @@ func (c Config) check() error {
 	}
 	return nil
 }
-
-// Host is one machine reached by SSH. Its methods may be called from several goroutines. A connection that broke is
-// made again by the next call.
-type Host struct {
-	name string
-}
-
-var _ provision.Host = (*Host)(nil)
-
-// Connect logs in to a host that may still be booting: it tries again, from every 50 ms to every 2 s, while nothing
-// answers, connections are refused, break or stay silent, until ctx ends; the error then is ctx's cause and what was the
-// matter last. What waiting cannot mend is final at once: another host key (*HostKeyError), no algorithm in common,
-// whatever Config.Dial refuses by an error that is none of the network's. A refused login (*AuthError) is final after
-// Config.AuthPatience. The caller owes a Close.
-func Connect(ctx context.Context, c Config) (*Host, error) {
-	c = c.withDefaults()
-	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("connecting to %q: %w", c.Name, err)
-	}
-	return nil, errors.New("not built yet")
-}
-
-// Name is Config.Name.
-func (h *Host) Name() string { return h.name }
-
-// HostKey is the key that the host has proven to have: Config.HostKey, or the first one seen.
-func (h *Host) HostKey() ssh.PublicKey { return nil }
-
-// Run runs a command as root and waits for it, as provision.Host says. It returns when the command has ended and its
-// output has, or 5 s after the last of it where something that the command left behind holds it open. After Run has
-// returned nothing is written to Stdout and Stderr any more; a Read of Stdin may still be going on if the command ended
-// without reading all. A Stdin that fails ends the command.
-//
-// Where ctx ends first, the host is told to kill the command (OpenSSH does from 7.9 on; older ones leave it without
-// input and output) and Run returns ctx's cause. A connection that is found broken before the host was asked to run the
-// command is made again, once; one that breaks afterwards is a *LostError, for the command may or may not have run.
-func (h *Host) Run(ctx context.Context, c provision.Command) error { return errors.New("not built yet") }
-
-// Seal copies the agent to the host, unless it is there, and has it seal the host. allow must be seal.Address(), where
-// the agent serves provision.Root; the zero AddrPort is refused.
-func (h *Host) Seal(ctx context.Context, allow netip.AddrPort) error {
-	return errors.New("not built yet")
-}
-
-// Background is what the agent has seen of the host's own daemons since Seal.
-func (h *Host) Background(ctx context.Context) ([]provision.Attempt, error) {
-	return nil, errors.New("not built yet")
-}
-
-// Close ends the connection and waits until nothing of the Host runs here any more; commands that are being run end with
-// an error. The host itself goes on. The error is always nil.
-func (h *Host) Close() error { return nil }
