@@ -82,6 +82,53 @@ var allRequests = []request{
 	{method: "GET", target: "/?listobjects"},
 	{method: "GET", target: "/?muploadpart&uploadId=x"},
 	{method: "GET", target: "/?muploadid"},
+	{method: "PUT", target: "/k", key: "k", header: http.Header{ufile.CopySource: {"/bkt/k"}}},
+	{method: "PUT", target: "/k?partNumber=0&uploadId=x", key: "k", header: http.Header{ufile.CopySource: {"/bkt/k"}}},
+	{method: "PUT", target: "/k?restore", key: "k"},
+	{method: "PUT", target: "/k?storageClass=IA", key: "k"},
+	{method: "PUT", target: "/k?tagging", key: "k", body: []byte(`{"Tags":[]}`)},
+	{method: "GET", target: "/k?tagging", key: "k"},
+	{method: "DELETE", target: "/k?tagging", key: "k"},
+	{method: "PUT", target: "/k?acl", key: "k", header: http.Header{ufile.ObjectACL: {"public-read"}}},
+	{method: "GET", target: "/k?acl", key: "k"},
+	{method: "POST", target: "/k?opmeta", key: "k", body: []byte(`{"op":"set","metak":"mimetype","metav":"a/b"}`)},
+	{method: "PUT", target: "/k?newFileName=j&force=true", key: "k"},
+	{method: "POST", target: "/uploadhit?FileName=k&FileSize=4&Hash=x", key: "k"},
+}
+
+// A presigned URL covers a method and a key: nothing else that its holder could add to it is done.
+func TestPresignedGrantsNoMore(t *testing.T) {
+	s := start(t, serve.StoreOptions{})
+	s.put(t, "k", []byte("kept"))
+	s.put(t, "secret", []byte("secret"))
+	id := s.initiate(t, "k")
+	soon := time.Now().Add(time.Hour)
+	for _, q := range []request{
+		{method: "PUT", target: "/k?", header: http.Header{ufile.CopySource: {"/bkt/secret"}}},
+		{method: "PUT", target: "/k?partNumber=0&uploadId=" + id + "&", header: http.Header{ufile.CopySource: {"/bkt/secret"}}},
+		{method: "PUT", target: "/k?newFileName=secret&force=true&"},
+		{method: "PUT", target: "/k?acl&", header: http.Header{ufile.ObjectACL: {"public-read"}}},
+		{method: "PUT", target: "/k?tagging&", body: []byte(`{"Tags":[{"Key":"a","Value":"b"}]}`)},
+		{method: "DELETE", target: "/k?tagging&"},
+		{method: "PUT", target: "/k?restore&"},
+		{method: "PUT", target: "/k?storageClass=IA&"},
+		{method: "POST", target: "/k?opmeta&", body: []byte(`{"op":"set","metak":"mimetype","metav":"a/b"}`)},
+		{method: "POST", target: "/uploadhit?FileName=k&FileSize=6&Hash=AQAAAOXptRtZV8aczlqQ_7TgGAmJVQvk&"},
+	} {
+		q.target += presign(testKey, q.method, "k", soon)
+		q.unsigned = true
+		s.do(t, q).want(t, 403, ufile.InvalidSignature)
+	}
+	if got := s.get(t, "k"); string(got) != "kept" {
+		t.Errorf("the object is now %q", got)
+	}
+	if got := s.keys(t, 10); len(got) != 2 {
+		t.Errorf("the store has %q", got)
+	}
+	s.do(t, request{method: "GET", target: "/k", unsigned: true}).want(t, 403, ufile.NoAuthorization)
+	for _, attribute := range []string{"tagging", "acl"} { // who may read the object may read these
+		s.do(t, request{method: "GET", target: "/k?" + attribute + "&" + presign(testKey, "GET", "k", soon), unsigned: true}).want(t, 200, 0)
+	}
 }
 
 func TestPublicReads(t *testing.T) {

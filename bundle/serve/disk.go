@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -18,7 +19,8 @@ import (
 // disk is the folder of a store; docs/store-layout.md describes it. Every change that a reader may see is one rename.
 type disk struct {
 	dir  string
-	lock *os.File // held while the store is open
+	lock *os.File   // held while the store is open
+	mu   sync.Mutex // held while a name of an object changes
 }
 
 const (
@@ -134,7 +136,9 @@ type object struct {
 	ETag     string            `json:"etag"`
 	Type     string            `json:"type"`
 	Meta     map[string]string `json:"meta,omitempty"` // by name, without the header's prefix
-	Modified int64             `json:"modified"`       // Unix seconds
+	Tags     []tag             `json:"tags,omitempty"`
+	ACL      string            `json:"acl,omitempty"` // "" is aclDefault
+	Modified int64             `json:"modified"`      // Unix seconds
 }
 
 // The end of an object file: the JSON of object, a line end, and a tail that says how long the JSON is.
@@ -188,9 +192,54 @@ func readTrailer(f *os.File) (object, error) {
 	return o, nil
 }
 
+// condition is asked with an object's path right before a change there, while no other change is made. Its error is the
+// change's. Nil is no condition.
+type condition func(path string) error
+
+var errChanged = errors.New("the object was changed meanwhile")
+
+// still is the condition that the object is the one that was opened.
+func still(f *os.File) condition {
+	return func(path string) error {
+		was, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		is, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(was, is) {
+			return errChanged
+		}
+		return err
+	}
+}
+
+// absent is the condition that there is no such object; fs.ErrExist says that there is one.
+func absent(path string) error {
+	_, err := os.Lstat(path)
+	switch {
+	case err == nil:
+		return fs.ErrExist
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return err
+}
+
+// change makes a change at a path of objects, if the condition holds.
+func (d *disk) change(path string, when condition, do func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if when != nil {
+		if err := when(path); err != nil {
+			return err
+		}
+	}
+	return do()
+}
+
 // commit makes f, which holds o.Size bytes of content, the object of o.Key, in one step that survives a power cut.
 // f stays open.
-func (d *disk) commit(f *os.File, o object) error {
+func (d *disk) commit(f *os.File, o object, when condition) error {
 	trailer, err := o.trailer()
 	if err != nil {
 		return err
@@ -205,10 +254,26 @@ func (d *disk) commit(f *os.File, o object) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := d.change(path, when, func() error { return os.Rename(f.Name(), path) }); err != nil {
 		return err
 	}
 	return d.syncUp(filepath.Dir(path))
+}
+
+// commitCopy makes the content of src the object o, whose size and ETag it has. The kernel copies, and shares blocks where
+// the file system can. The caller has just opened src, so that it stands at its start.
+func (d *disk) commitCopy(src *os.File, o object, when condition) error {
+	f, err := d.temp()
+	if err != nil {
+		return err
+	}
+	defer discard(f)
+	if n, err := f.ReadFrom(io.LimitReader(src, o.Size)); err != nil {
+		return err
+	} else if n != o.Size {
+		return fmt.Errorf("copying %q: got %d bytes, want %d", o.Key, n, o.Size)
+	}
+	return d.commit(f, o, when)
 }
 
 // syncUp puts a folder of objects, and those above it, on disk: those of a long key may be new.
@@ -247,9 +312,9 @@ func (d *disk) open(key string) (*os.File, object, error) {
 }
 
 // remove deletes an object.
-func (d *disk) remove(key string) error {
+func (d *disk) remove(key string, when condition) error {
 	path := d.path(key)
-	if err := os.Remove(path); err != nil {
+	if err := d.change(path, when, func() error { return os.Remove(path) }); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))

@@ -49,7 +49,7 @@ func (c *call) initiate() error {
 	if _, err := c.bodySize(0); err != nil {
 		return err
 	}
-	o, _, err := c.described()
+	o, _, err := describe(c.key, c.r.Header)
 	if err != nil {
 		return err
 	}
@@ -74,29 +74,33 @@ func (c *call) reply(v any) error {
 	return nil
 }
 
-// putPart answers with an empty body: the SDK never reads it, and drops a connection that has one.
+// putPart takes a part from the request's body.
 func (c *call) putPart() error {
-	n, err := strconv.ParseUint(c.query.Get("partNumber"), 10, 32)
-	if err != nil || n >= ufile.MaxParts {
-		return badRequest("part number: got %.20q, want 0 to %d", c.query.Get("partNumber"), ufile.MaxParts-1)
-	}
 	size, err := c.bodySize(math.MaxInt64)
 	if err != nil {
 		return err
-	}
-	if size > ufile.BlockSize {
-		return &ufile.Error{Status: http.StatusBadRequest, RetCode: ufile.BlockTooLarge,
-			Message: "content length:" + itoa(size) + " larger than block size:" + itoa(ufile.BlockSize)}
 	}
 	sum, err := newContentMD5(c.r.Header.Get("Content-Md5"))
 	if err != nil {
 		return err
 	}
+	return c.takePart(partBody{r: c.body, size: size, md5: sum})
+}
+
+// takePart answers with an empty body: the SDK never reads it, and drops a connection that has one.
+func (c *call) takePart(body partBody) error {
+	n, err := strconv.ParseUint(c.query.Get("partNumber"), 10, 32)
+	if err != nil || n >= ufile.MaxParts {
+		return badRequest("part number: got %.20q, want 0 to %d", c.query.Get("partNumber"), ufile.MaxParts-1)
+	}
+	if body.size > ufile.BlockSize {
+		return &ufile.Error{Status: http.StatusBadRequest, RetCode: ufile.BlockTooLarge,
+			Message: "content length:" + itoa(body.size) + " larger than block size:" + itoa(ufile.BlockSize)}
+	}
 	u, err := c.upload()
 	if err != nil {
 		return err
 	}
-	body := partBody{r: c.body, size: size, md5: sum}
 	p, err := u.write(int(n), body)
 	if errors.Is(err, errDuplicate) && !c.s.o.Strict {
 		p, err = u.again(int(n), body)

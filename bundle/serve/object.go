@@ -45,7 +45,7 @@ func (c *call) put() error {
 	if err != nil {
 		return err
 	}
-	o, sum, err := c.described()
+	o, sum, err := describe(c.key, c.r.Header)
 	if err != nil {
 		return err
 	}
@@ -62,24 +62,24 @@ func (c *call) put() error {
 		return err
 	}
 	o.Size, o.ETag = size, etag.String()
-	if err := c.s.disk.commit(f, o); err != nil {
+	if err := c.s.disk.commit(f, o, nil); err != nil {
 		return err
 	}
 	c.stored(o.ETag, nil)
 	return nil
 }
 
-// described is the object that the request's headers describe, and the check of its body.
-func (c *call) described() (object, *contentMD5, error) {
-	meta, err := metaOf(c.r.Header)
+// describe is the object that headers describe, and the check of its body.
+func describe(key string, h http.Header) (object, *contentMD5, error) {
+	meta, err := metaOf(h)
 	if err != nil {
 		return object{}, nil, err
 	}
-	sum, err := newContentMD5(c.r.Header.Get("Content-Md5"))
+	sum, err := newContentMD5(h.Get("Content-Md5"))
 	if err != nil {
 		return object{}, nil, err
 	}
-	o := object{Key: c.key, Type: c.r.Header.Get("Content-Type"), Meta: meta, Modified: time.Now().Unix()}
+	o := object{Key: key, Type: h.Get("Content-Type"), Meta: meta, Modified: time.Now().Unix()}
 	if o.Type == "" {
 		o.Type = defaultType
 	}
@@ -104,7 +104,7 @@ func (c *call) sendJSON(body []byte) {
 }
 
 func (c *call) remove() error {
-	err := c.s.disk.remove(c.key)
+	err := c.s.disk.remove(c.key, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return notFound()
 	}

@@ -40,6 +40,7 @@ func sendError(w http.ResponseWriter, e *ufile.Error) {
 	h.Set("Content-Length", fmt.Sprint(len(body)))
 	h.Del("ETag")
 	h.Del("Last-Modified")
+	h.Del("Content-Range")
 	w.WriteHeader(e.Status)
 	w.Write(body) // the peer may be gone; nobody is left to tell
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -166,101 +165,10 @@ func badRequest(format string, args ...any) error {
 	return &requestError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
+func noBucket() error {
+	return &ufile.Error{Status: http.StatusNotFound, RetCode: ufile.BucketNotExist, Message: "bucket not exist"}
+}
+
 func notFound() error {
 	return &ufile.Error{Status: http.StatusNotFound, RetCode: ufile.FileNotExist, Message: "file not exist"}
-}
-
-// serve checks what every request must hold, then does what it asks.
-func (c *call) serve() error {
-	if !c.bucketExists() {
-		return &ufile.Error{Status: http.StatusNotFound, RetCode: ufile.BucketNotExist, Message: "bucket not exist"}
-	}
-	op, err := c.operation()
-	if err != nil {
-		return err
-	}
-	if err := c.authorize(op); err != nil {
-		return err
-	}
-	if c.key != "" {
-		if err := ufile.CheckKey(c.key); err != nil {
-			return badRequest("%v", err)
-		}
-	}
-	return op.do()
-}
-
-// bucketExists resolves the bucket from the request's host.
-func (c *call) bucketExists() bool {
-	if c.s.o.Domain == "" {
-		return true
-	}
-	host := c.r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	label, under := strings.CutSuffix(strings.ToLower(host), "."+strings.ToLower(c.s.o.Domain))
-	return !under || label == c.s.o.Bucket
-}
-
-// operation is one thing that a store can be asked to do.
-type operation struct {
-	do     func() error
-	public bool // needs no key where reads are public
-}
-
-// operation finds what the request asks for. A query or header that this server does not know is refused where
-// ignoring it would change an object: PUT /key?restore is not an upload of nothing.
-func (c *call) operation() (operation, error) {
-	ops := map[string]operation{
-		"GET list":        {c.list, false},
-		"GET listobjects": {c.listObjects, false},
-		"GET muploadpart": {c.listParts, false},
-		"GET muploadid":   {c.listUploads, false},
-	}
-	if c.key != "" {
-		ops = map[string]operation{
-			"GET ":                    {c.get, true},
-			"HEAD ":                   {c.get, true},
-			"PUT ":                    {c.put, false},
-			"DELETE ":                 {c.remove, false},
-			"POST uploads":            {c.initiate, false},
-			"PUT partNumber uploadId": {c.putPart, false},
-			"POST uploadId":           {c.finish, false},
-			"DELETE uploadId":         {c.abort, false},
-		}
-	}
-	op, ok := ops[c.r.Method+" "+c.asks()]
-	if !ok || c.r.Header.Get("X-Ufile-Copy-Source") != "" {
-		return operation{}, &requestError{http.StatusNotImplemented, "this store does not know this request"}
-	}
-	return op, nil
-}
-
-// asks returns the names in the query that say what is asked for, sorted: those that only carry a signature or a
-// setting of the one operation they belong to are left out.
-func (c *call) asks() string {
-	names := map[string]bool{}
-	for name := range c.query {
-		names[name] = true
-	}
-	for _, name := range []string{ufile.QueryExpires, ufile.QueryPublicKey, ufile.QuerySignature} {
-		delete(names, name)
-	}
-	for op, settings := range map[string][]string{
-		"list":        {"prefix", "marker", "limit"},
-		"listobjects": {"prefix", "marker", "delimiter", "max-keys"},
-		"muploadpart": {"uploadId", "max-parts", "part-number-marker"},
-		"muploadid":   {"prefix", "marker", "limit"},
-	} {
-		if c.key == "" && names[op] {
-			for _, name := range settings {
-				delete(names, name)
-			}
-		}
-	}
-	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
-		delete(names, "ufileattname")
-	}
-	return strings.Join(sortedKeys(names), " ")
 }

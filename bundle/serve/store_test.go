@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	ufsdk "github.com/ufilesdk-dev/ufile-gosdk"
-
 	"github.com/offbake/offbake/bundle/serve"
 	"github.com/offbake/offbake/bundle/ufile"
 )
@@ -200,16 +198,9 @@ func TestUnknownRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	for call, err := range map[string]error{
-		"Restore":              s.sdk(t).Restore("k"),
-		"ClassSwitch":          s.sdk(t).ClassSwitch("k", "IA"),
-		"PutObjectTagging":     s.sdk(t).PutObjectTagging("k", &ufsdk.TagSet{}),
-		"PutObjectAcl":         s.sdk(t).PutObjectAcl("k", "public-read"),
-		"DeleteObjectTagging":  s.sdk(t).DeleteObjectTagging("k"),
-		"Copy":                 s.sdk(t).Copy("k", "bkt", "other"),
-		"PutFileWithPolicy":    s.sdk(t).PutFileWithPolicy(path, "k", "text/plain", "{}"),
 		"PutFileWithIopString": s.sdk(t).PutFileWithIopString(path, "k", "text/plain", "iopcmd=thumbnail"),
-		"Rename":               statusError(s.do(t, request{method: "PUT", target: "/k?force=true&newFileName=z", key: "k"})),
-		"UploadHit":            statusError(s.do(t, request{method: "POST", target: "/uploadhit?FileName=k&FileSize=1&Hash=x", key: "k"})),
+		"two things at once":   statusError(s.do(t, request{method: "PUT", target: "/k?tagging&acl", key: "k", body: []byte("{}")})),
+		"GET with a source":    statusError(s.do(t, request{method: "GET", target: "/k", key: "k", header: http.Header{"X-Ufile-Copy-Source": {"/bkt/k"}}})),
 		"DELETE of uploads":    statusError(s.do(t, request{method: "DELETE", target: "/k?uploads=x", key: "k"})),
 		"POST of an object":    statusError(s.do(t, request{method: "POST", target: "/k", key: "k", body: []byte("x")})),
 		"PATCH":                statusError(s.do(t, request{method: "PATCH", target: "/k", key: "k", body: []byte("x")})),

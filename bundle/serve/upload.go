@@ -276,7 +276,7 @@ func (u *upload) finish(d *disk, etags []string) (object, error) {
 	if err := data.Truncate(o.Size); err != nil {
 		return object{}, err
 	}
-	if err := d.commit(data, o); err != nil {
+	if err := d.commit(data, o, nil); err != nil {
 		return object{}, err
 	}
 	u.gone = true

@@ -11,6 +11,10 @@ const (
 	BlockSize = 4 << 20
 	// MaxPut is the largest body, in bytes, of a PUT that is not a part.
 	MaxPut = 512 << 20
+	// MaxForm is the largest file, in bytes, of a POST form.
+	MaxForm = 1 << 30
+	// MaxCopy is the largest object, in bytes, that is copied by one request.
+	MaxCopy = 100 << 20
 	// MaxObject is the largest object, in bytes.
 	MaxObject = 5 << 40
 	// MaxParts is the number of parts of the largest object. Parts count from 0.
@@ -29,6 +33,13 @@ const (
 	MetaPrefix = "X-Ufile-Meta-"
 	// MetaSHA256 carries the sha256 of an object that offbake put, in lower-case hex.
 	MetaSHA256 = MetaPrefix + "Sha256"
+	// CopySource names the object that a PUT copies, as /BUCKET/KEY; CopySourceRange the bytes of it that a part takes.
+	CopySource      = "X-Ufile-Copy-Source"
+	CopySourceRange = "X-Ufile-Copy-Source-Range"
+	// MetadataDirective says whether a copy has its source's metadata (COPY) or the request's (REPLACE).
+	MetadataDirective = "X-Ufile-Metadata-Directive"
+	// ObjectACL is what PUT ?acl sets.
+	ObjectACL = "X-Ufile-Object-Acl"
 	// SessionHeader names the request in every answer.
 	SessionHeader = "X-SessionId"
 )
