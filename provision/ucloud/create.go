@@ -202,7 +202,7 @@ func hostRequest(client *uhost.UHostClient, name string, p *plan, way access) *u
 }
 
 func bootDisks(p *plan) []uhost.UHostDisk {
-	return []uhost.UHostDisk{{IsBoot: sdk.String("true"), Size: sdk.Int(p.disk.size), Type: sdk.String(p.disk.kind)}}
+	return []uhost.UHostDisk{{IsBoot: sdk.String("True"), Size: sdk.Int(p.disk.size), Type: sdk.String(p.disk.kind)}}
 }
 
 // operator is the line of public addresses of a region.

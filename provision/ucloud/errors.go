@@ -106,7 +106,7 @@ func (e *Error) Kind() Kind {
 		return kindOf(e.RetCode)
 	case e.Status == 429:
 		return Throttled
-	case e.ended || errors.Is(e.Err, transport.ErrBlocked):
+	case e.ended || errors.Is(e.Err, transport.ErrBlocked) || e.Status != 0 && e.Status < 500:
 		return Other
 	}
 	return Unavailable

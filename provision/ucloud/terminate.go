@@ -80,7 +80,9 @@ func (c *Cloud) endHost(ctx context.Context, at place, name, id string) error {
 				return c.power(ctx, at, id, true)
 			})
 		case "Stopping": // it may do so for ever
-			refused = push(state, c.patience.Gone/20, end)
+			refused = push(state, c.patience.Gone/20, func() error {
+				return errors.Join(c.power(ctx, at, id, false), end())
+			})
 		default:
 			refused = push(state, 0, end)
 		}
