@@ -21,11 +21,13 @@ server, runs recipes and the user's own scripts, checks and cleans the host, and
 recipe or script to reach anything else ends it with exit 4. Images that are there already, with the same inputs, are not
 made again. Whatever fails, no host is left.
 
-The manifest is the bundle's own copy; -f may override its store and cloud. Builders: local makes a root file system from
-a root file system (--base), in --out. Results also go to offbake-images.json and offbake-images.auto.tfvars.json.` +
+The manifest is the bundle's own copy; -f may override its store and cloud. Builders: ucloud makes custom images of hosts
+in UCloud, which take the files from the store (or by --transfer ssh) and are sealed by a copy of this program; its API is
+at UCLOUD_API_BASE_URL or cloud.api. local makes a root file system from a root file system (--base), in --out. Results also
+go to offbake-images.json and offbake-images.auto.tfvars.json.` +
 			"\n" + exitStatus,
-		Example: "  offbake bake --offline nomad-cluster-1.0.0.tar --builder local --base centos7.tar.zst --out images\n" +
-			"  offbake bake --offline ufile://bundles/offbake/nomad-cluster/1.0.0 --endpoint http://10.0.0.2:9000 …",
+		Example: "  offbake bake --offline ufile://bundles/offbake/nomad-cluster/1.0.0 --endpoint http://10.0.0.2:9000 --var-file site.json\n" +
+			"  offbake bake --offline nomad-cluster-1.0.0.tar --builder local --base centos7.tar.zst --out images",
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			job, err := a.bakeJob(cmd.Context(), args[0], o)
@@ -36,7 +38,7 @@ a root file system (--base), in --out. Results also go to offbake-images.json an
 			if o.dryRun {
 				return job.plan(cmd.Context())
 			}
-			res, err := provision.Bake(cmd.Context(), job.request)
+			res, err := job.bake(cmd.Context())
 			if len(res.Images) > 0 {
 				err = errors.Join(err, provision.WriteResults(o.out, res.Images))
 			}
@@ -53,7 +55,7 @@ a root file system (--base), in --out. Results also go to offbake-images.json an
 type bakeOptions struct {
 	offline, allowUnsigned, rebuild, dryRun bool
 	images                                  []string
-	builder, base, out                      string
+	builder, base, out, agent               string
 	endpoint, transfer, onError             string
 	parallel                                int
 }
@@ -62,8 +64,9 @@ func (o *bakeOptions) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.offline, "offline", false, "seal the hosts: nothing but the bundle is reached")
 	f.StringArrayVar(&o.images, "image", nil, "bake only the image `NAME`; repeatable")
-	f.StringVar(&o.builder, "builder", "local", "what makes the images; `KIND` is local")
+	f.StringVar(&o.builder, "builder", "", "what makes the images; `KIND` is ucloud or local (default local with --base, else ucloud)")
 	f.StringVar(&o.base, "base", "", "local: the root file system to start from, a folder or `ROOTFS`.tar[.gz|.zst]")
+	f.StringVar(&o.agent, "agent", "", "ucloud: the offbake program for hosts, where this `FILE` is not theirs to run (default this program)")
 	f.StringVar(&o.out, "out", ".", "`DIR` for images and results")
 	f.StringVar(&o.endpoint, "endpoint", "", "region host or `URL` of the UFile service that holds the bundle")
 	f.IntVar(&o.parallel, "parallel", 0, "make at most `N` images at once (default all)")
@@ -74,15 +77,29 @@ func (o *bakeOptions) add(cmd *cobra.Command) {
 	f.BoolVar(&o.allowUnsigned, "allow-unsigned", false, "for trials: do not ask who signed the bundle")
 }
 
-// check refuses what flags alone show to be wrong.
+// The builders.
+const (
+	builderLocal  = "local"
+	builderUCloud = "ucloud"
+)
+
+// check refuses what flags alone show to be wrong, and fills in the builder.
 func (o *bakeOptions) check() error {
+	if o.builder == "" {
+		o.builder = builderUCloud
+		if o.base != "" {
+			o.builder = builderLocal
+		}
+	}
 	switch {
 	case !o.offline:
 		return usagef("bake needs --offline: it is the only way that images are made from the bundle alone")
-	case o.builder != "local":
-		return usagef("--builder %q is not known, want local", o.builder)
-	case o.base == "":
+	case o.builder != builderLocal && o.builder != builderUCloud:
+		return usagef("--builder %q is not known, want ucloud or local", o.builder)
+	case o.builder == builderLocal && o.base == "":
 		return usagef("--builder local needs --base ROOTFS")
+	case o.builder == builderUCloud && o.base != "":
+		return usagef("--base is for --builder local; a cloud's base image is the manifest's images.NAME.base")
 	case o.transfer != "store" && o.transfer != "ssh":
 		return usagef("--transfer %q is not known, want store or ssh", o.transfer)
 	case o.onError != "clean" && o.onError != "keep":

@@ -9,9 +9,12 @@ import (
 
 	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/bundle/serve"
+	"github.com/offbake/offbake/bundle/store"
 	"github.com/offbake/offbake/manifest"
 	"github.com/offbake/offbake/provision"
 	"github.com/offbake/offbake/provision/local"
+	"github.com/offbake/offbake/provision/remote"
+	"github.com/offbake/offbake/provision/ucloud"
 )
 
 // bakeJob is a bake that is ready to run: the bundle is open and trusted, the images are expanded.
@@ -19,6 +22,7 @@ type bakeJob struct {
 	app     *app
 	name    string // of the bundle, as it was typed
 	bundle  *bundle.Bundle
+	store   store.Store // where the bundle was opened; nil for a file
 	request provision.Request
 }
 
@@ -26,44 +30,35 @@ func (a *app) bakeJob(ctx context.Context, name string, o bakeOptions) (*bakeJob
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	b, err := a.openAnywhere(ctx, name, o)
-	if err != nil {
+	j := &bakeJob{app: a, name: name}
+	if err := j.open(ctx, o); err != nil {
 		return nil, err
 	}
-	j := &bakeJob{app: a, name: name, bundle: b}
-	if err := j.prepare(o); err != nil {
+	if err := j.prepare(ctx, o); err != nil {
 		return nil, errors.Join(err, j.close())
 	}
 	return j, nil
 }
 
-// openAnywhere opens and trusts a bundle that is a tar, a folder, or STORE/NAME/VERSION.
-func (a *app) openAnywhere(ctx context.Context, name string, o bakeOptions) (*bundle.Bundle, error) {
-	if !strings.HasPrefix(name, "ufile://") && !strings.HasPrefix(name, "dir:") {
-		b, _, err := a.openTrusted(name, o.allowUnsigned)
-		return b, err
+// open opens and trusts a bundle that is a tar, a folder, or STORE/NAME/VERSION.
+func (j *bakeJob) open(ctx context.Context, o bakeOptions) (err error) {
+	if !store.IsURL(j.name) {
+		j.bundle, _, err = j.app.openTrusted(j.name, o.allowUnsigned)
+		return err
 	}
-	b, err := a.openPushed(ctx, name, o.endpoint)
+	p, err := j.app.openPushed(ctx, j.name, o.endpoint)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := a.trust(b, name, o.allowUnsigned); err != nil {
-		return nil, errors.Join(err, b.Close())
+	if _, err := j.app.trust(p.bundle, j.name, o.allowUnsigned); err != nil {
+		return errors.Join(err, p.bundle.Close())
 	}
-	return b, nil
+	j.bundle, j.store = p.bundle, p.store
+	return nil
 }
 
-func (j *bakeJob) prepare(o bakeOptions) error {
-	upgrade, images, err := j.expand(o.images)
-	if err != nil {
-		return err
-	}
-	state, err := j.app.stateDir()
-	if err != nil {
-		return err
-	}
-	cloud, err := local.New(local.Config{Base: o.base, Out: o.out, Work: filepath.Join(state, "guests"),
-		Handler: serve.Bundle(j.bundle), Progress: j.app.progress()})
+func (j *bakeJob) prepare(ctx context.Context, o bakeOptions) error {
+	e, err := j.expand(o.images)
 	if err != nil {
 		return err
 	}
@@ -76,42 +71,103 @@ func (j *bakeJob) prepare(o bakeOptions) error {
 		return err
 	}
 	j.request = provision.Request{
-		Bundle: j.bundle, Verify: verify, Images: images, Cloud: cloud, Files: local.Files{Source: j.bundle.Open}, Upgrade: upgrade,
-		Offline: o.offline, Transfer: transfer, KeepOnError: o.onError == "keep", Rebuild: o.rebuild, Parallel: o.parallel,
-		Journal: filepath.Join(state, "journal"), Progress: j.app.progress(), Verbose: j.app.verbose,
+		Bundle: j.bundle, Verify: verify, Images: e.images, Upgrade: e.upgrade, Offline: o.offline, Transfer: transfer,
+		KeepOnError: o.onError == "keep", Rebuild: o.rebuild, Parallel: o.parallel, Progress: j.app.progress(), Verbose: j.app.verbose,
 	}
+	switch o.builder {
+	case builderLocal:
+		return j.onThisMachine(o)
+	default:
+		return j.onUCloud(ctx, o, e)
+	}
+}
+
+// onThisMachine makes the images in guests.
+func (j *bakeJob) onThisMachine(o bakeOptions) error {
+	state, err := j.app.stateDir()
+	if err != nil {
+		return err
+	}
+	j.request.Cloud, err = local.New(local.Config{Base: o.base, Out: o.out, Work: filepath.Join(state, "guests"),
+		Handler: serve.Bundle(j.bundle), Progress: j.app.progress()})
+	j.request.Files, j.request.Journal = local.Files{Source: j.bundle.Open}, filepath.Join(state, "journal")
+	return err
+}
+
+// onUCloud makes the images of UCloud's hosts.
+func (j *bakeJob) onUCloud(ctx context.Context, o bakeOptions, e expanded) error {
+	if len(e.images) == 0 {
+		return usagef("the manifest has no image")
+	}
+	journal, err := j.app.cloudJournal()
+	if err != nil {
+		return err
+	}
+	agent, err := agentPath(o.agent)
+	if err != nil {
+		return err
+	}
+	if err := remote.CheckAgent(agent, j.bundle.Index().Platform); err != nil {
+		return &usageError{err}
+	}
+	files := ucloud.Files{Source: j.bundle.Open}
+	if j.request.Transfer == provision.ByStore {
+		if j.store == nil {
+			if j.store, err = j.app.storeWith(ctx, j.bundle, o.endpoint); err != nil {
+				return err
+			}
+		}
+		files.Store = storeURLs(j.store, j.bundle.Index())
+	}
+	cloud, err := j.app.ucloud(e.images[0].Cloud, j.app.cloudKeys(e.vars), agent)
+	if err != nil {
+		return err
+	}
+	j.request.Cloud, j.request.Files, j.request.Journal = cloud, files, journal
 	return nil
 }
 
-// expand reads what bake needs of the bundle's own manifest, with the variables of the bundle, of the files and of the flags.
-func (j *bakeJob) expand(only []string) (upgrade []string, images []manifest.Image, err error) {
+// cloudJournal names the hosts that may exist in clouds; those of this machine have a journal of their own.
+func (a *app) cloudJournal() (string, error) {
+	state, err := a.stateDir()
+	return filepath.Join(state, "journal-ucloud"), err
+}
+
+// expanded is what bake needs of a manifest.
+type expanded struct {
+	vars    *manifest.Vars
+	upgrade []string
+	images  []manifest.Image
+}
+
+// expand reads the bundle's own manifest, with the variables of the bundle, of the files and of the flags.
+func (j *bakeJob) expand(only []string) (e expanded, err error) {
 	m, err := j.app.manifestOf(j.bundle)
 	if err != nil {
-		return nil, nil, err
+		return expanded{}, err
 	}
-	vars, err := j.app.variables(m, j.bundle.Index().Variables)
-	if err != nil {
-		return nil, nil, err
+	if e.vars, err = j.app.variables(m, j.bundle.Index().Variables); err != nil {
+		return expanded{}, err
 	}
-	if upgrade, err = m.Upgrade(vars); err != nil {
-		return nil, nil, err
+	if e.upgrade, err = m.Upgrade(e.vars); err != nil {
+		return expanded{}, err
 	}
 	for _, name := range m.ImageNames() {
 		if len(only) > 0 && !slices.Contains(only, name) {
 			continue
 		}
-		img, err := m.Image(name, vars)
+		img, err := m.Image(name, e.vars)
 		if err != nil {
-			return nil, nil, err
+			return expanded{}, err
 		}
-		images = append(images, img)
+		e.images = append(e.images, img)
 	}
 	for _, name := range only {
 		if !slices.Contains(m.ImageNames(), name) {
-			return nil, nil, usagef("--image %q is not in the manifest, which has %s", name, strings.Join(m.ImageNames(), ", "))
+			return expanded{}, usagef("--image %q is not in the manifest, which has %s", name, strings.Join(m.ImageNames(), ", "))
 		}
 	}
-	return upgrade, images, nil
+	return e, nil
 }
 
 // plan prints what would be done.
@@ -128,5 +184,20 @@ func (j *bakeJob) plan(ctx context.Context) error {
 		*provision.Plan
 	}{"offbake/plan/1", p}, p.Lines()...)
 }
+
+// bake makes the images.
+func (j *bakeJob) bake(ctx context.Context) (provision.Result, error) {
+	res, err := provision.Bake(ctx, j.request)
+	if _, cloud := j.request.Cloud.(*ucloud.Cloud); cloud && err != nil {
+		err = &inCloudError{err}
+	}
+	return res, err
+}
+
+// inCloudError is a bake's whose hosts are a cloud's, not this machine's.
+type inCloudError struct{ err error }
+
+func (e *inCloudError) Error() string { return e.err.Error() }
+func (e *inCloudError) Unwrap() error { return e.err }
 
 func (j *bakeJob) close() error { return j.bundle.Close() }

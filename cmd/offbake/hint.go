@@ -17,6 +17,7 @@ import (
 	"github.com/offbake/offbake/internal/transport"
 	"github.com/offbake/offbake/manifest"
 	"github.com/offbake/offbake/provision"
+	"github.com/offbake/offbake/provision/ucloud"
 )
 
 // as reports whether err is, or wraps, an error of type T.
@@ -27,7 +28,7 @@ func as[T error](err error) bool {
 
 func isUsage(err error) bool {
 	return as[*usageError](err) || as[manifest.Errors](err) || as[*manifest.Error](err) || as[*manifest.MissingError](err) ||
-		as[*assemble.StaleLockError](err) || provision.IsPlanError(err)
+		as[*assemble.StaleLockError](err) || provision.IsPlanError(err) || as[*ucloud.SettingError](err)
 }
 
 // isUntrusted tells what was refused from what merely failed: wrong bytes, wrong form, no good signature.
@@ -64,6 +65,8 @@ func (a *app) hint(err error) string {
 		return "if the older bundle is what you want, push it with --allow-older"
 	case as[*bundle.ExistsError](err):
 		return "name another place; fetch replaces a bundle with --force"
+	case errors.As(err, &step) && step.Kept != "" && as[*inCloudError](err):
+		return "look at the host, " + step.Kept + " in the console; without ssh.password in the manifest's cloud, set one there; offbake clean ends it"
 	case errors.As(err, &step) && step.Kept != "":
 		return "look at the host: nsenter --all --target $(pgrep -P $(pgrep -fo hosts/" + step.Kept + "/root)); the next bake of the image ends it"
 	case errors.As(err, &egress):
@@ -79,5 +82,5 @@ func (a *app) hint(err error) string {
 	case as[*net.DNSError](err):
 		return "check the network and the proxy settings; what was downloaded is kept for the next run"
 	}
-	return ""
+	return cloudHint(err)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 
@@ -65,46 +66,74 @@ func (a *app) openStore(p place, offline bool) (store.Store, error) {
 	return s, nil
 }
 
+// pushed is a bundle in a store.
+type pushed struct {
+	bundle *bundle.Bundle
+	store  store.Store
+}
+
 // openPushed opens STORE/NAME/VERSION, offline. Its own manifest cannot say where it is, so endpoint and keys come from the flags,
 // from -f and from the environment.
-func (a *app) openPushed(ctx context.Context, url, endpoint string) (*bundle.Bundle, error) {
+func (a *app) openPushed(ctx context.Context, url, endpoint string) (pushed, error) {
 	storeURL, name, version, err := store.ParseBundle(url)
 	if err != nil {
-		return nil, &usageError{err}
+		return pushed{}, &usageError{err}
 	}
 	p := place{url: storeURL, endpoint: endpoint, public: a.getenv("UCLOUD_PUBKEY"), key: a.getenv("UCLOUD_SECRET")}
 	if a.manifest != "" {
 		m, err := manifest.Load(a.manifest)
 		if err != nil {
-			return nil, &usageError{err}
+			return pushed{}, &usageError{err}
 		}
 		vars, err := a.variables(m, nil)
 		if err != nil {
-			return nil, err
+			return pushed{}, err
 		}
 		all := vars.For("")
 		p.public, p.key = all["ucloud_public_key"], all["ucloud_private_key"]
 		if endpoint == "" {
 			s, err := m.Store(vars)
 			if err != nil {
-				return nil, err
+				return pushed{}, err
 			}
 			p.endpoint = s.Endpoint
 		}
 	}
+	return a.findPushed(ctx, p, name, version)
+}
+
+// findPushed opens a bundle of a store, offline.
+func (a *app) findPushed(ctx context.Context, p place, name, version string) (pushed, error) {
 	s, err := a.openStore(p, true)
 	if err != nil {
-		return nil, err
+		return pushed{}, err
 	}
 	b, err := store.Bundle(ctx, s, name, version)
 	if errors.Is(err, fs.ErrNotExist) {
-		command := "offbake push " + name + "-" + version + ".tar " + storeURL
-		if endpoint != "" {
-			command += " --endpoint " + endpoint
+		command := "offbake push " + name + "-" + version + ".tar " + p.url
+		if p.endpoint != "" {
+			command += " --endpoint " + p.endpoint
 		}
-		return nil, &notPushedError{err, command}
+		return pushed{}, &notPushedError{err, command}
 	}
-	return b, err
+	return pushed{b, s}, err
+}
+
+// storeWith is the store from which hosts take the files of a bundle that is a file here. It must hold the very same.
+func (a *app) storeWith(ctx context.Context, b *bundle.Bundle, endpoint string) (store.Store, error) {
+	p, err := a.storeOf(b, place{endpoint: endpoint})
+	if err != nil {
+		return nil, err
+	}
+	x := b.Index()
+	there, err := a.findPushed(ctx, p, x.Name, x.Version)
+	if err != nil {
+		return nil, err
+	}
+	if got, want := there.bundle.Identity(), b.Identity(); got != want {
+		err = fmt.Errorf("store %q holds another bundle as %s %s: got %s, want %s", p.url, x.Name, x.Version, got, want)
+	}
+	return there.store, errors.Join(err, there.bundle.Close())
 }
 
 // notPushedError is a bundle that its store does not hold.
