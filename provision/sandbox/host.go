@@ -92,6 +92,9 @@ func (s *Sandbox) note(doing string, h *uhost, err error) {
 // advance takes the states that are due. The boot disk's time begins when the host runs.
 func (h *uhost) advance(polls int) {
 	h.power.advance(polls)
+	if h.power.state == hostRunning && h.power.next == "" && h.down() {
+		h.power.state = hostStopped
+	}
 	if h.disk.busy && h.power.state == hostRunning {
 		h.disk.busy, h.disk.seen = false, 0
 	}
