@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/offbake/offbake/bundle"
@@ -16,8 +17,9 @@ import (
 
 // The kinds that Emit knows.
 const (
-	EmitPacker = "packer"
-	EmitYum    = "yum"
+	EmitPacker    = "packer"
+	EmitTerraform = "terraform"
+	EmitYum       = "yum"
 )
 
 // PrivateError says that a store does not answer readers without a signature, which other tools do not make.
@@ -27,23 +29,33 @@ func (e *PrivateError) Error() string {
 	return fmt.Sprintf("store %q cannot be read without a signature", e.Store)
 }
 
-// Emit makes a file that points another tool at a pushed bundle: a Packer var file, or a yum repository file. The
-// store must be readable over HTTP by anyone who reaches it; else it is a *PrivateError, or ErrNoURL.
+// Emit makes a file that points another tool at a pushed bundle: a Packer var file, a Terraform CLI configuration, or a
+// yum repository file. The store must be readable over HTTP by anyone who reaches it; else it is a *PrivateError, or
+// ErrNoURL. Terraform also reads a folder.
 func Emit(ctx context.Context, kind string, s Store, b *bundle.Bundle) ([]byte, error) {
-	emit, ok := map[string]func(string, bundle.Index) ([]byte, error){EmitPacker: emitPacker, EmitYum: emitYum}[kind]
+	emit, ok := map[string]func(string, bundle.Index) ([]byte, error){
+		EmitPacker: emitPacker, EmitTerraform: emitTerraform, EmitYum: emitYum}[kind]
 	if !ok {
-		return nil, fmt.Errorf("emitting %q: want %s or %s", kind, EmitPacker, EmitYum)
+		return nil, fmt.Errorf("emitting %q: want %s, %s or %s", kind, EmitPacker, EmitTerraform, EmitYum)
 	}
 	x := b.Index()
-	dir := x.Name + "/" + x.Version + "/"
-	base, err := PublicURL(ctx, s, dir+bundle.IndexFile)
+	base, err := emitBase(ctx, kind, s, x.Name+"/"+x.Version)
 	if err == nil {
 		var text []byte
-		if text, err = emit(strings.TrimSuffix(base, "/"+bundle.IndexFile), x); err == nil {
+		if text, err = emit(base, x); err == nil {
 			return text, nil
 		}
 	}
 	return nil, fmt.Errorf("emitting %q: %w", kind, err)
+}
+
+// emitBase is where a pushed bundle is: a URL, or for Terraform the path of a folder.
+func emitBase(ctx context.Context, kind string, s Store, dir string) (string, error) {
+	if f, ok := s.(*folder); ok && kind == EmitTerraform {
+		return filepath.Abs(filepath.Join(f.root, filepath.FromSlash(dir)))
+	}
+	base, err := PublicURL(ctx, s, dir+"/"+bundle.IndexFile)
+	return strings.TrimSuffix(base, "/"+bundle.IndexFile), err
 }
 
 // PublicURL is the address of an object without a signature, when the store answers it. It is a *PrivateError when the

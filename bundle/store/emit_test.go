@@ -3,6 +3,11 @@ package store_test
 import (
 	"encoding/json"
 	"errors"
+	"flag"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,13 +70,83 @@ func TestEmitNeedsPublic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{store.EmitPacker, store.EmitYum} {
+	for _, kind := range []string{store.EmitPacker, store.EmitTerraform, store.EmitYum} {
 		var hidden *store.PrivateError
 		if text, err := store.Emit(t.Context(), kind, private, s.Bundle); !errors.As(err, &hidden) || text != nil {
 			t.Errorf("%s: got %q, %v; want *PrivateError", kind, text, err)
 		}
-		if _, err := store.Emit(t.Context(), kind, folder, s.Bundle); !errors.Is(err, store.ErrNoURL) {
+		if _, err := store.Emit(t.Context(), kind, folder, s.Bundle); kind != store.EmitTerraform && !errors.Is(err, store.ErrNoURL) {
 			t.Errorf("%s: got %v, want ErrNoURL", kind, err)
+		}
+	}
+}
+
+// terraformFiles is a bundle's part for Terraform, and what is not for it.
+func terraformFiles() map[string][]byte {
+	const null = "terraform/registry.terraform.io/hashicorp/null/"
+	return map[string][]byte{
+		null + "terraform-provider-null_2.1.2_linux_amd64.zip": nil, null + "terraform-provider-null_2.1.0_linux_amd64.zip": nil,
+		null + "index.json": []byte("{}"), null + "2.1.2.json": []byte("{}"),
+		"terraform/example.com/acme/cloud/terraform-provider-cloud_0.1.0_linux_amd64.zip": nil,
+		"terraform/README.zip": nil, "files/terraform_0.12.0_linux_amd64.zip": nil,
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// What Terraform can use depends on the address: a mirror over https, files fetched over http, or a folder as it is.
+// The goldens were loaded with the configuration loader of Terraform 1.5.7.
+func TestEmitTerraform(t *testing.T) {
+	s := newSample(t, terraformFiles())
+	plain := newService(t, serve.StoreOptions{Public: true})
+	tls := httptest.NewTLSServer(newService(t, serve.StoreOptions{Public: true}).Config.Handler)
+	defer tls.Close()
+	dir := filepath.Join(t.TempDir(), `a "b" c`)
+	folder, err := store.Open("dir:"+dir, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overTLS, err := store.Open("ufile://bkt/some/prefix", store.Options{Endpoint: tls.URL, PublicKey: testKey.Public,
+		PrivateKey: testKey.Private, Client: tls.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, st := range map[string]store.Store{"https": overTLS, "http": plain.open(t, store.Options{}), "folder": folder} {
+		push(t, st, s.Bundle)
+		text, err := store.Emit(t.Context(), store.EmitTerraform, st, s.Bundle)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got := strings.NewReplacer(tls.URL, "https://STORE", plain.URL, "http://STORE", filepath.Dir(dir), "/srv").Replace(string(text))
+		golden := filepath.Join("testdata", "terraform-"+name+".tfrc")
+		if *update {
+			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if diff := cmp.Diff(string(want), got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+}
+
+func TestEmitTerraformRefuses(t *testing.T) {
+	none := newSample(t, smallFiles())
+	odd := newSample(t, map[string][]byte{"terraform/example.com/a/b/terraform-provider-b_1.0.0+x_linux_amd64.zip": nil})
+	srv := httptest.NewTLSServer(newService(t, serve.StoreOptions{Public: true}).Config.Handler)
+	defer srv.Close()
+	st, err := store.Open("ufile://bkt/p", store.Options{Endpoint: srv.URL, PublicKey: testKey.Public, PrivateKey: testKey.Private, Client: srv.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for fault, b := range map[string]*sample{"no providers": none, "another name in the store": odd} {
+		push(t, st, b.Bundle)
+		if text, err := store.Emit(t.Context(), store.EmitTerraform, st, b.Bundle); err == nil {
+			t.Errorf("%s: got %s", fault, text)
+		}
+		if err := st.Delete(t.Context(), "test/1.2.3/bundle.json"); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -25,8 +26,8 @@ UCLOUD_SECRET or the var file. With --emit it prints what other tools need to us
 		Example: "  offbake push nomad-cluster-1.0.0.tar ufile://bundles/offbake --endpoint http://10.0.0.2:9000",
 		Args:    usageArgs(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if emit != "" && emit != store.EmitPacker && emit != store.EmitYum {
-				return usagef("--emit %q is not known, want packer or yum", emit)
+			if emit != "" && !slices.Contains([]string{store.EmitPacker, store.EmitTerraform, store.EmitYum}, emit) {
+				return usagef("--emit %q is not known, want packer, terraform or yum", emit)
 			}
 			b, _, err := a.openTrusted(args[0], allowUnsigned)
 			if err != nil {
@@ -59,7 +60,7 @@ UCLOUD_SECRET or the var file. With --emit it prints what other tools need to us
 		},
 	}
 	cmd.Flags().StringVar(&endpoint, "endpoint", "", "region host or `URL` of the UFile service")
-	cmd.Flags().StringVar(&emit, "emit", "", "print a `KIND` of file that points other tools at the store: packer or yum")
+	cmd.Flags().StringVar(&emit, "emit", "", "print a `KIND` of file that points other tools at the store: packer, terraform or yum")
 	cmd.Flags().BoolVar(&allowUnsigned, "allow-unsigned", false, "for trials: push without asking who signed it")
 	cmd.Flags().BoolVar(&allowOlder, "allow-older", false, "push though the store has a newer bundle of this name")
 	return cmd

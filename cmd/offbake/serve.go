@@ -20,9 +20,10 @@ func (a *app) serveCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve BUNDLE|DIR --listen ADDR",
 		Short: "Serve a bundle read-only, or a folder as a UFile-compatible store",
-		Long: `Serves a bundle's files over HTTP, or makes a folder the object store of people without UFile: PUT, multipart, HEAD, GET
-with Range, list and presigned URLs, signed as the real service wants it. Writing needs the key pair in UCLOUD_PUBKEY and
-UCLOUD_SECRET, reading too unless --public is given. Prints its address when it is ready; a signal ends it.` +
+		Long: `Serves a bundle's files over HTTP, or makes a folder the object store of people without UFile: PUT, POST form, multipart,
+copy, HEAD, GET with Range, lists, tags and presigned URLs, signed as the real service wants it, with its limits.
+Writing needs the key pair in UCLOUD_PUBKEY and UCLOUD_SECRET, reading too unless --public is given. Prints its
+address when it is ready; a signal ends it.` +
 			"\n" + exitStatus,
 		Example: "  UCLOUD_PUBKEY=… UCLOUD_SECRET=… offbake serve /srv/store --listen 10.0.0.2:9000 --bucket bundles",
 		Args:    usageArgs(cobra.ExactArgs(1)),
