@@ -28,18 +28,9 @@ func parseDep(s string) Dep {
 	if len(fields) != 3 {
 		return Dep{Name: s}
 	}
-	var flags Flags
-	for _, c := range fields[1] {
-		switch c {
-		case '<':
-			flags |= Less
-		case '>':
-			flags |= Greater
-		case '=':
-			flags |= Equal
-		default:
-			return Dep{Name: s}
-		}
+	flags, err := parseOperator(fields[1])
+	if err != nil || flags == 0 {
+		return Dep{Name: s}
 	}
 	evr := ParseEVR(fields[2])
 	return Dep{Name: fields[0], EVR: &evr, Flags: flags}
@@ -131,4 +122,22 @@ func parseFlags(s string) (Flags, error) {
 		return Greater | Equal, nil
 	}
 	return 0, fmt.Errorf("got comparison %q, want EQ, LT, LE, GT or GE", s)
+}
+
+// parseOperator reads a comparison as rpm writes it: "=", "<", "<=", ">", ">=", or "" for none.
+func parseOperator(s string) (Flags, error) {
+	var flags Flags
+	for _, c := range s {
+		switch c {
+		case '<':
+			flags |= Less
+		case '>':
+			flags |= Greater
+		case '=':
+			flags |= Equal
+		default:
+			return 0, fmt.Errorf("got comparison %.20q, want =, <, <=, > or >=", s)
+		}
+	}
+	return flags, nil
 }
