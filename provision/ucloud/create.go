@@ -81,7 +81,7 @@ func (e *madeError) Unwrap() error { return e.err }
 func (c *Cloud) afterwards(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.patience.Stop+c.patience.Gone)
 	defer cancel()
-	return do(ctx)
+	return do(stubborn(ctx))
 }
 
 func (c *Cloud) create(ctx context.Context, name string, p *plan) (*host, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/ucloud/ucloud-sdk-go/services/uaccount"
@@ -109,13 +110,31 @@ func send[R any](ctx context.Context, c *Cloud, q request[R]) (R, error) {
 func ask[R any](ctx context.Context, c *Cloud, q request[R]) (R, error) {
 	for try := 1; ; try++ {
 		r, err := send(ctx, c, q)
-		if err == nil || try == tries || !passing(err) || ctx.Err() != nil {
+		if err == nil || try == tries || ctx.Err() != nil || !passing(err) && !stubbornly(ctx, q.action, err) {
 			return r, err
 		}
 		if transport.Sleep(ctx, transport.Delay(c.patience.Retry, try)) != nil {
 			return r, err
 		}
 	}
+}
+
+type stubbornKey struct{}
+
+// stubborn returns a context for taking back what was made: there is nobody else to do it, so that it is tried again
+// also after errors that a bake would end with.
+func stubborn(ctx context.Context) context.Context {
+	return context.WithValue(ctx, stubbornKey{}, true)
+}
+
+func stubbornly(ctx context.Context, action string, err error) bool {
+	if ctx.Value(stubbornKey{}) == nil || errors.Is(err, transport.ErrBlocked) {
+		return false
+	}
+	if strings.HasPrefix(action, "Describe") {
+		return !isMissing(err)
+	}
+	return final(err) != nil // the others are tried by those who know the state
 }
 
 // creation is the making of one thing that must not be made twice.

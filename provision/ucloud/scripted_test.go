@@ -150,9 +150,11 @@ func (s *scripted) calls(action string) []url.Values {
 	return out
 }
 
+// quick is patient where a machine with much to do may be slow, and looks often.
 func quick() ucloud.Patience {
-	return ucloud.Patience{Call: time.Second, Boot: 2 * time.Second, Disk: 2 * time.Second, SSH: 2 * time.Second, Stop: time.Second,
-		Image: 2 * time.Second, Gone: 2 * time.Second, Seen: 50 * time.Millisecond, Poll: 2 * time.Millisecond, Retry: time.Millisecond}
+	const long = 30 * time.Second
+	return ucloud.Patience{Call: long, Boot: long, Disk: long, SSH: long, Stop: long, Image: long, Gone: long, Login: long, Stall: long,
+		Seen: 20 * time.Millisecond, Poll: 2 * time.Millisecond, Retry: time.Millisecond}
 }
 
 func (s *scripted) cloud(t *testing.T) *ucloud.Cloud {

@@ -14,12 +14,13 @@ import (
 // Terminate ends every host of that name, releases its address and waits until it is gone. It is not shut down first:
 // the power goes, for nobody will read its disk.
 func (c *Cloud) Terminate(ctx context.Context, name string) error {
-	return c.endCalled(ctx, c.placeOf(name), name, false)
+	return c.endCalled(stubborn(ctx), c.placeOf(name), name, false)
 }
 
 // Discard ends the host and removes every image whose description names it, also half made ones, there and in the places
 // of copyTo (REGION or REGION/PROJECT).
 func (c *Cloud) Discard(ctx context.Context, name string, copyTo []string) error {
+	ctx = stubborn(ctx)
 	at := c.placeOf(name)
 	places := []place{at}
 	var errs []error
