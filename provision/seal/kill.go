@@ -62,6 +62,14 @@ func NamespaceOf(pid int, kind string) uint64 {
 	return st.Ino
 }
 
+// inSpaces accepts processes in a network or a mount namespace; 0 is none.
+func inSpaces(network, mounts uint64) func(pid int) bool {
+	return func(pid int) bool {
+		net, mnt := NamespaceOf(pid, "net"), NamespaceOf(pid, "mnt")
+		return net != 0 && net == network || mnt != 0 && mnt == mounts
+	}
+}
+
 func inode(f *os.File) (uint64, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {

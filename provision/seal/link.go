@@ -52,6 +52,11 @@ func (l *Link) configure() error {
 		return err
 	}
 	l.index = here.Attrs().Index
+	if l.table != 0 && l.v6 { // a namespace of somebody else's, so not of begin's making
+		if err := setSysctls(quietIPv6(l.name)); err != nil {
+			return err
+		}
+	}
 	if err := netlink.LinkSetUp(here); err != nil {
 		return err
 	}

@@ -233,9 +233,7 @@ func (r *running) kill() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
-	return KillAll(ctx, func(pid int) bool {
-		return NamespaceOf(pid, "net") == network || NamespaceOf(pid, "mnt") == mounts
-	})
+	return KillAll(ctx, inSpaces(network, mounts))
 }
 
 // egress is the verdict on an isolated command, when nothing of it runs any more: every packet that it sent is either

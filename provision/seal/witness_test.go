@@ -36,7 +36,7 @@ func TestWitnessOverflow(t *testing.T) {
 			}
 			defer c.close()
 			close(c.done) // nobody reads
-			if err := send(l, tt.packets); err != nil {
+			if err := flood(l, tt.packets); err != nil {
 				t.Fatal(err)
 			}
 			left, err := c.drain()
@@ -50,7 +50,7 @@ func TestWitnessOverflow(t *testing.T) {
 	}
 }
 
-func send(l *Link, packets int) error {
+func flood(l *Link, packets int) error {
 	return inNetwork(l.ns, func() error {
 		conn, err := net.Dial("udp", "192.0.2.1:9")
 		if err != nil {
