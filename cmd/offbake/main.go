@@ -29,6 +29,9 @@ func run(args []string, c console) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	if status, ok := agent(ctx, args, c); ok {
+		return status
+	}
 	a := &app{console: c}
 	defer a.close()
 	root := a.command()
