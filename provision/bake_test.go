@@ -191,32 +191,6 @@ func TestBakeNamesTheScriptThatDialsOut(t *testing.T) {
 	f.checkNothingLeft(t)
 }
 
-func TestBakeFindsMissingPackagesBeforeAnyChange(t *testing.T) {
-	files := clusterFiles()
-	files["rpms/repodata/abc-primary.xml.gz"] = zipped(primaryXML("wget", "unzip", "vim"))
-	f := newFake(t, newBundle(t, files))
-	f.command = func(c provision.Command, _ string) error {
-		if c.Argv[0] == "rpm" {
-			fmt.Fprint(c.Stdout, "sed\nlvm2\nlvm2(x86-64)\n")
-		}
-		return nil
-	}
-	_, err := provision.Bake(t.Context(), f.request(consulServer()))
-	var missing *provision.PackageError
-	if !errors.As(err, &missing) || provision.IsPlanError(err) {
-		t.Fatalf("got %v, want a *PackageError", err)
-	}
-	want := `baking "consul-server": comparing its packages with the bundle: neither the host nor the bundle has ` +
-		`yum-utils (recipe yum), device-mapper-persistent-data (recipe yum)`
-	if err.Error() != want {
-		t.Errorf("got  %v\nwant %s", err, want)
-	}
-	if got := strings.Count(f.seen.String(), "\n"); got != 2 { // the question and its empty input
-		t.Errorf("the host was changed:\n%s", f.seen.String())
-	}
-	f.checkNothingLeft(t)
-}
-
 func TestBakeKeepsTheHostToLookAt(t *testing.T) {
 	f := newFake(t, newBundle(t, clusterFiles()))
 	f.command = func(c provision.Command, stdin string) error {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/offbake/offbake/bundle/rpm"
 	"github.com/offbake/offbake/manifest"
 )
 
@@ -114,15 +115,26 @@ func IsPlanError(err error) bool {
 	return errors.As(err, &recipe) || errors.As(err, &name) || errors.As(err, &variable) || errors.As(err, &need)
 }
 
-// PackageError lists packages that an image takes and that neither its base has nor the bundle's repository.
-type PackageError struct{ Missing []manifest.Need }
+// PackageError is a host on which what an image takes cannot be installed from the bundle. Nothing on it was changed. At
+// least one of the lists has an element.
+type PackageError struct {
+	Missing  []manifest.Need // packages that neither the host has nor the bundle
+	Problems []rpm.Problem   // what keeps others from being installed
+}
 
 func (e *PackageError) Error() string {
-	parts := make([]string, len(e.Missing))
-	for i, n := range e.Missing {
-		parts[i] = fmt.Sprintf("%s (recipe %s)", n.Package, n.Recipe)
+	var parts []string
+	if len(e.Missing) > 0 {
+		names := make([]string, len(e.Missing))
+		for i, n := range e.Missing {
+			names[i] = fmt.Sprintf("%s (recipe %s)", n.Package, n.Recipe)
+		}
+		parts = append(parts, "neither the host nor the bundle has "+strings.Join(names, ", "))
 	}
-	return "neither the host nor the bundle has " + strings.Join(parts, ", ")
+	for _, p := range e.Problems {
+		parts = append(parts, p.String())
+	}
+	return strings.Join(parts, "; ")
 }
 
 // StepError is where the making of one image ended.

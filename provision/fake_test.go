@@ -1,8 +1,6 @@
 package provision_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/offbake/offbake/bundle"
+	"github.com/offbake/offbake/bundle/rpm"
 	"github.com/offbake/offbake/manifest"
 	"github.com/offbake/offbake/provision"
 )
@@ -69,33 +68,16 @@ func clusterFiles() map[string]string {
 		"files/docker-ce-19.03.15-3.x86_64.rpm": "docker-ce",
 		"rpms/Packages/docker-ce.rpm":           "docker-ce",
 		"rpms/keys/docker.asc":                  "key",
-		"rpms/repodata/abc-primary.xml.gz": zipped(primaryXML("yum-utils", "device-mapper-persistent-data", "lvm2", "wget",
-			"sed", "unzip", "vim", "docker-ce", "docker-ce-cli")),
-		"scripts/motd.sh": "#!/bin/sh\nprintf '%s' \"$GREETING$FILE_SERVER\" >/etc/motd\n",
+		"scripts/motd.sh":                       "#!/bin/sh\nprintf '%s' \"$GREETING$FILE_SERVER\" >/etc/motd\n",
 	}
 	vars := clusterVariables()
 	for _, p := range []string{"consul", "nomad", "null", "template", "ucloud", "external", "local"} {
 		v := vars["tf_plugin_"+p+"_version"]
 		files["files/terraform-provider-"+p+"_v"+v+"_x4"] = program("provider "+p, v)
 	}
+	maps.Copy(files, repository(offer("yum-utils", "device-mapper-persistent-data", "lvm2", "wget", "sed", "unzip", "vim", "docker-ce",
+		"docker-ce-cli")...))
 	return files
-}
-
-func primaryXML(names ...string) string {
-	var b strings.Builder
-	b.WriteString(`<metadata xmlns:rpm="http://linux.duke.edu/metadata/rpm">`)
-	for _, n := range names {
-		fmt.Fprintf(&b, `<package><format><rpm:provides><rpm:entry name=%q/></rpm:provides></format></package>`, n)
-	}
-	return b.String() + "</metadata>"
-}
-
-func zipped(s string) string {
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	io.WriteString(z, s)
-	z.Close()
-	return b.String()
 }
 
 // newBundle makes a bundle of these files in a folder and opens it.
@@ -146,6 +128,8 @@ type fake struct {
 	copyTo           []string // what Discard must be given
 	failAt, cancelAt int
 	cancel           context.CancelFunc
+	// listing is what rpm prints of each host's packages.
+	listing string
 	// command, if set, decides what a command does beside being looked at.
 	command func(c provision.Command, stdin string) error
 
@@ -158,7 +142,7 @@ type fake struct {
 }
 
 func newFake(t testing.TB, b *bundle.Bundle) *fake {
-	return &fake{t: t, bundle: b, journal: filepath.Join(t.TempDir(), "journal"), hosts: map[string]*fakeHost{},
+	return &fake{t: t, bundle: b, listing: "P|filesystem|0|3.2|25.el7|x86_64\np|filesystem|=|3.2-25.el7\n", journal: filepath.Join(t.TempDir(), "journal"), hosts: map[string]*fakeHost{},
 		images: map[string]provision.Made{}, from: map[string]string{}}
 }
 
@@ -314,11 +298,18 @@ func (h *fakeHost) Run(ctx context.Context, c provision.Command) error {
 	if err := h.f.call(ctx, "run "+strings.Join(c.Argv[:min(2, len(c.Argv))], " ")); err != nil {
 		return err
 	}
+	if isQuery(c) {
+		_, err := io.WriteString(c.Stdout, h.f.listing)
+		return err
+	}
 	if h.f.command != nil {
 		return h.f.command(c, string(stdin))
 	}
 	return nil
 }
+
+// isQuery says whether a command asks what is installed.
+func isQuery(c provision.Command) bool { return c.Argv[len(c.Argv)-1] == rpm.QueryFormat }
 
 // watch checks the order of steps by what the commands are.
 func (h *fakeHost) watch(c provision.Command, stdin string) {

@@ -229,15 +229,16 @@ esac
 		{"plugin for another machine", "terraform-plugins", "files/terraform-provider-null_v2.1.2_x4", "\x7fELF" + strings.Repeat("\x02", 60),
 			`checking "terraform-plugins"`, "for another machine"},
 		{"plugin that is no program", "terraform-plugins", "files/terraform-provider-null_v2.1.2_x4", "<html>", `checking "terraform-plugins"`, "not a program"},
-		{"package that yum passes over", "yum", "rpms/repodata/abc-primary.xml.gz", zipped(primaryXML("wget", "lvm2", "unzip", "vim", "docker-ce",
-			"docker-ce-cli", "device-mapper-persistent-data")), `running recipe "yum"`, "package wget: not installed"},
+		{"package that yum passes over", "yum", "", "", `running recipe "yum"`, "package wget: not installed"},
 	} {
 		t.Run(tt.fault, func(t *testing.T) {
 			t.Parallel()
 			files := clusterFiles()
-			files[tt.file] = tt.content
+			if tt.file != "" {
+				files[tt.file] = tt.content
+			}
 			c := newTrees(t, newBundle(t, files))
-			if strings.HasPrefix(tt.file, "rpms/") {
+			if tt.file == "" {
 				c.base = func(string) { c.write("stub/offers", "lvm2\ndevice-mapper-persistent-data\n", 0o644) }
 			}
 			err := c.bakeTree(t, image("plain", strings.Fields(tt.recipes)...), provision.ByStore)

@@ -71,39 +71,3 @@ func FuzzParseRecipe(f *testing.F) {
 		}
 	})
 }
-
-func FuzzProvided(f *testing.F) {
-	f.Add(primary("docker-ce", "vim"))
-	f.Add(`<metadata><package><format><rpm:provides><rpm:entry name="a"/></rpm:provides><rpm:requires><rpm:entry name="b"/></rpm:requires><file>/bin/x</file></format></package></metadata>`)
-	f.Add("<a")
-	f.Fuzz(func(t *testing.T, s string) {
-		got := map[string]bool{}
-		if err := provided(strings.NewReader(s), got); err == nil && len(got) > len(s) {
-			t.Errorf("got %d names out of %d bytes", len(got), len(s))
-		}
-	})
-}
-
-func TestProvidedTakesNoRequirements(t *testing.T) {
-	got := map[string]bool{}
-	err := provided(strings.NewReader(`<metadata xmlns:rpm="x"><package><name>vim-enhanced</name><format>
-		<rpm:provides><rpm:entry name="vim-enhanced"/><rpm:entry name="vim" flags="EQ"/></rpm:provides>
-		<rpm:requires><rpm:entry name="libc.so.6"/></rpm:requires><file>/usr/bin/vim</file></format></package></metadata>`), got)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(map[string]bool{"vim-enhanced": true, "vim": true, "/usr/bin/vim": true}, got); diff != "" {
-		t.Errorf("provided (-want +got):\n%s", diff)
-	}
-}
-
-// primary is a primary.xml of packages with these names.
-func primary(names ...string) string {
-	var b strings.Builder
-	b.WriteString(`<?xml version="1.0"?><metadata xmlns="http://linux.duke.edu/metadata/common" xmlns:rpm="http://linux.duke.edu/metadata/rpm">`)
-	for _, n := range names {
-		b.WriteString(`<package type="rpm"><name>` + n + `</name><format><rpm:provides><rpm:entry name="` + n +
-			`" flags="EQ" ver="1"/></rpm:provides></format></package>`)
-	}
-	return b.String() + "</metadata>\n"
-}

@@ -91,7 +91,7 @@ type ImagePlan struct {
 // that is wrong with manifest, variables and bundle is in one error for which IsPlanError is true. The cloud is asked for the
 // base images and for images that are there already, nothing else.
 func Preflight(ctx context.Context, r *Request) (*Plan, error) {
-	repo, err := openRepository(r.Bundle)
+	repo, err := openRepository(ctx, r.Bundle)
 	if err != nil {
 		return nil, err
 	}

@@ -110,7 +110,7 @@ func TestPlanIsReadable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "consul-server: consul-server-1 from CentOS 7, recipes yum consul consul-server, then scripts/motd.sh; 4 files, "
+	want := "consul-server: consul-server-1 from CentOS 7, recipes yum consul consul-server, then scripts/motd.sh; 7 files, "
 	if lines := p.Lines(); len(lines) != 1 || !strings.HasPrefix(lines[0], want) {
 		t.Errorf("got %q, want it to begin with %q", lines, want)
 	}

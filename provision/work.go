@@ -54,10 +54,6 @@ func (w *work) fault(name string, err error) *StepError {
 	return e
 }
 
-func (w *work) compare(ctx context.Context) error {
-	return checkPackages(ctx, w.s, w.plan.needs, w.baking.plan.repo)
-}
-
 func (w *work) stage(ctx context.Context) error { return w.plan.stage(ctx, w.s, w.Request) }
 
 func (w *work) repository(ctx context.Context) error {

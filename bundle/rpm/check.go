@@ -160,7 +160,8 @@ func (a *attempt) install(spec string) {
 	}
 	found := matching(a.offered, spec)
 	if len(found) == 0 {
-		a.missing = append(a.missing, Problem{Package: spec, Text: strconv.Quote(spec) + " is neither on the host nor in the bundle"})
+		a.missing = append(a.missing, Problem{Package: spec, Missing: true,
+			Text: strconv.Quote(spec) + " is neither on the host nor in the bundle"})
 		return
 	}
 	if !found[0].Package.matches(spec) { // but provides it, and others may as well

@@ -50,11 +50,8 @@ func newChecker(o CheckOptions) *checker {
 		wanted[place(spec)] = true
 	}
 	for _, p := range all {
-		for _, d := range slices.Concat(p.Requires, p.Conflicts) {
-			for _, leaf := range c.tree(d).leaves() {
-				wanted[place(leaf.dep.Name)] = true
-			}
-		}
+		c.wants(p.Requires, wanted)
+		c.wants(p.Conflicts, wanted)
 	}
 	for _, p := range all {
 		for _, d := range p.Provides {
@@ -68,6 +65,18 @@ func newChecker(o CheckOptions) *checker {
 		}
 	}
 	return c
+}
+
+// wants adds the paths that dependencies name.
+func (c *checker) wants(deps []Dep, to map[string]bool) {
+	for _, d := range deps {
+		if !strings.HasPrefix(d.Name, "/") && !strings.HasPrefix(d.Name, "(") {
+			continue
+		}
+		for _, leaf := range c.tree(d).leaves() {
+			to[place(leaf.dep.Name)] = true
+		}
+	}
 }
 
 // place is a name as provides is sorted by: the folders that are one with those in /usr go by their short names.

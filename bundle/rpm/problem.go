@@ -10,6 +10,7 @@ import (
 type Problem struct {
 	Package string // who requires, conflicts or obsoletes: its NEVRA, or the spec that nothing matches
 	Dep     string // the dependency in rpm's notation, "" where it is none
+	Missing bool   // Package is a spec that nothing matches, neither installed nor offered
 	Text    string // all of it for people, one line: who needs what, what the host has, what the bundle has
 }
 

@@ -1,0 +1,92 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/manifest"
+)
+
+// compare asks the host what it has installed and finds out whether what the image takes can be installed on that from
+// the bundle: the packages that recipes need, what rpms.upgrade names, and those that users' scripts install in plain
+// sight. What scripts install otherwise yum finds missing itself, later and inside the seal. Nothing on the host is
+// changed.
+func (w *work) compare(ctx context.Context) error {
+	needs := slices.DeleteFunc(slices.Clone(w.plan.needs), func(n manifest.Need) bool { return n.Package == "" })
+	o := rpm.CheckOptions{Offered: w.baking.plan.repo.offered()}
+	for _, n := range needs {
+		o.Install = append(o.Install, n.Package)
+	}
+	if slices.Contains(w.plan.Recipes, "yum") {
+		o.Upgrade = w.Upgrade
+	}
+	scripts, err := w.scriptPackages()
+	if err != nil {
+		return err
+	}
+	if len(o.Install)+len(scripts) == 0 {
+		return nil
+	}
+	if o.Installed, err = installed(ctx, w.s); err != nil {
+		return err
+	}
+	for _, p := range scripts {
+		switch {
+		case p.matches(o):
+			o.Install = append(o.Install, p.name)
+		case !p.file:
+			w.Progress.Line("warning: %s: script %q installs %q, which neither the host nor the bundle has", w.plan.Name, p.script, p.name)
+		}
+	}
+	e := &PackageError{}
+	for _, p := range rpm.Check(o).Problems {
+		i := slices.IndexFunc(needs, func(n manifest.Need) bool { return p.Missing && n.Package == p.Package })
+		switch {
+		case i >= 0:
+			e.Missing = append(e.Missing, needs[i])
+		case w.Offline: // otherwise the host's own repositories may have what it takes
+			e.Problems = append(e.Problems, p)
+		}
+	}
+	if len(e.Missing)+len(e.Problems) > 0 {
+		return e
+	}
+	return nil
+}
+
+// query prints what is installed. Not every shell tells by the exit status that there is no rpm.
+const query = `command -v rpm >/dev/null || exit 127; exec rpm -qa --qf "$1"`
+
+// installed asks a host for its packages.
+func installed(ctx context.Context, s *session) ([]*rpm.Package, error) {
+	from, to := io.Pipe()
+	type answer struct {
+		packages []*rpm.Package
+		err      error
+	}
+	read := make(chan answer, 1)
+	go func() {
+		packages, err := rpm.ReadInstalled(from)
+		from.CloseWithError(err)
+		read <- answer{packages, err}
+	}()
+	err := s.run(ctx, Command{Argv: []string{"/bin/sh", "-c", query, "query", rpm.QueryFormat}, Stdout: to})
+	to.Close()
+	a := <-read
+	var exit *ExitError
+	switch {
+	case errors.As(err, &exit) && exit.Code == 127:
+		return nil, errors.New("the host has no rpm: packages can only be installed where there are rpm and yum or dnf")
+	case err != nil && a.err == nil:
+		return nil, fmt.Errorf("asking rpm what is installed: %w", err)
+	case a.err != nil:
+		return nil, a.err
+	case len(a.packages) == 0:
+		return nil, errors.New("the host has no rpm database, or an empty one: without it nothing tells what can be installed there")
+	}
+	return a.packages, nil
+}
