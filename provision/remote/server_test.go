@@ -47,8 +47,8 @@ type server struct {
 	onOpen    func(n int, c ssh.NewChannel) bool
 	onExec    func(n int, r *ssh.Request) bool
 	config    func(c *ssh.ServerConfig)
-	afterExit func(ch ssh.Channel) bool // true leaves the session open
-	run       func(c *call) int         // instead of the commands of builtin; negative for no exit status
+	afterExit func(c *call, ch ssh.Channel) bool // true leaves the session open
+	run       func(c *call) int                  // instead of the commands of builtin; negative for no exit status
 
 	mu                  sync.Mutex
 	dials, opens, execs int
@@ -61,11 +61,22 @@ type hook func(n int) fate
 
 // call is one command that the server runs.
 type call struct {
-	ctx            context.Context // ends when the client asks for a kill, or is gone
+	ctx            context.Context // ends when the client asks for a kill, or the connection is over
+	gone           <-chan struct{} // closed when the connection is over
 	line           string
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	conn           net.Conn
+}
+
+// sleep waits and reports whether the connection is still there.
+func (c *call) sleep(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-c.gone:
+		return false
+	}
 }
 
 func (s *server) dial(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -147,6 +158,8 @@ func (s *server) serve(n int, c net.Conn) {
 		return
 	}
 	s.next(&s.logins)
+	gone := make(chan struct{})
+	defer close(gone)
 	go ssh.DiscardRequests(reqs)
 	for nc := range chans {
 		if s.onOpen != nil && !s.onOpen(s.next(&s.opens), nc) {
@@ -154,13 +167,13 @@ func (s *server) serve(n int, c net.Conn) {
 		}
 		ch, reqs, err := nc.Accept()
 		if err == nil {
-			go s.session(c, ch, reqs)
+			go s.session(c, gone, ch, reqs)
 		}
 	}
 	conn.Close()
 }
 
-func (s *server) session(c net.Conn, ch ssh.Channel, reqs <-chan *ssh.Request) {
+func (s *server) session(c net.Conn, gone <-chan struct{}, ch ssh.Channel, reqs <-chan *ssh.Request) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	for r := range reqs {
@@ -174,7 +187,7 @@ func (s *server) session(c net.Conn, ch ssh.Channel, reqs <-chan *ssh.Request) {
 			s.commands = append(s.commands, line)
 			s.mu.Unlock()
 			r.Reply(true, nil)
-			go s.command(&call{ctx, line, ch, ch, ch.Stderr(), c}, ch)
+			go s.command(&call{ctx, gone, line, ch, ch, ch.Stderr(), c}, ch)
 		case "signal":
 			cancel()
 		default:
@@ -199,7 +212,7 @@ func (s *server) command(c *call, ch ssh.Channel) {
 	case status >= 0:
 		ch.SendRequest("exit-status", false, ssh.Marshal(&struct{ Status uint32 }{uint32(status)}))
 	}
-	if s.afterExit != nil && s.afterExit(ch) {
+	if s.afterExit != nil && s.afterExit(c, ch) {
 		return
 	}
 	ch.CloseWrite()
@@ -229,7 +242,7 @@ func builtin(c *call) int {
 		return 0
 	case "wait": // seconds
 		n, _ := strconv.Atoi(words[1])
-		time.Sleep(time.Duration(n) * time.Second)
+		c.sleep(time.Duration(n) * time.Second)
 		return 0
 	}
 	fmt.Fprintf(c.stderr, "%s: not found\n", words[0])
@@ -248,7 +261,9 @@ func (s *server) clientConfig() remote.Config {
 func connected(t *testing.T, s *server, c remote.Config) *remote.Host {
 	t.Helper()
 	t.Cleanup(s.close)
-	h, err := remote.Connect(t.Context(), c)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	h, err := remote.Connect(ctx, c)
 	if err != nil {
 		t.Fatal(err)
 	}
