@@ -2,7 +2,10 @@ package sandbox
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,21 +16,18 @@ import (
 
 // cloudConfig is what a host takes from its user data; the zero value is that of a host without.
 type cloudConfig struct {
-	hostKey    ed25519.PrivateKey // nil for none
-	authorized []string           // lines for root's authorized_keys
-	noPassword bool               // passwords let nobody in
-	password   string             // root's new one, "" to leave it
+	hostKey    crypto.Signer // nil for none
+	authorized []string      // lines for root's authorized_keys
+	noPassword bool          // passwords let nobody in
+	password   string        // root's new one, "" to leave it
 }
 
 // userData is the part of cloud-config that counts here: modules ssh, set-passwords. Others are passed over, as they would
 // have nothing to do in a sandbox.
 type userData struct {
-	Keys struct {
-		Private string `yaml:"ed25519_private"`
-		Public  string `yaml:"ed25519_public"`
-	} `yaml:"ssh_keys"`
-	Authorized []string `yaml:"ssh_authorized_keys"`
-	PWAuth     any      `yaml:"ssh_pwauth"` // a boolean, or a word for one, or "unchanged"
+	Keys       map[string]string `yaml:"ssh_keys"` // KIND_private and KIND_public
+	Authorized []string          `yaml:"ssh_authorized_keys"`
+	PWAuth     any               `yaml:"ssh_pwauth"` // a boolean, or a word for one, or "unchanged"
 	Chpasswd   struct {
 		List  any `yaml:"list"` // NAME:PASSWORD, as lines or as a list
 		Users []struct {
@@ -54,23 +54,31 @@ func parseUserData(data []byte) (cloudConfig, error) {
 			return cloudConfig{}, fmt.Errorf("reading cloud-config: ssh_authorized_keys[%d] is no key", i)
 		}
 	}
-	if u.Keys.Private == "" {
-		return c, nil
-	}
-	var err error
-	if c.hostKey, err = parseHostKey([]byte(u.Keys.Private)); err != nil {
-		return cloudConfig{}, fmt.Errorf("reading cloud-config: ssh_keys.ed25519_private: %w", err)
-	}
-	signer, err := gossh.NewSignerFromKey(c.hostKey)
-	if err != nil {
-		return cloudConfig{}, err
-	}
-	public, _, _, _, err := gossh.ParseAuthorizedKey([]byte(u.Keys.Public))
-	if err != nil || !bytes.Equal(public.Marshal(), signer.PublicKey().Marshal()) {
-		return cloudConfig{}, errors.New("reading cloud-config: ssh_keys.ed25519_public is not the key to ed25519_private")
+	for _, kind := range hostKeyKinds() {
+		private := u.Keys[kind+"_private"]
+		if private == "" {
+			continue
+		}
+		var err error
+		if c.hostKey, err = parseHostKey([]byte(private)); err != nil {
+			return cloudConfig{}, fmt.Errorf("reading cloud-config: ssh_keys.%s_private: %w", kind, err)
+		}
+		signer, err := gossh.NewSignerFromKey(c.hostKey)
+		if err != nil {
+			return cloudConfig{}, err
+		}
+		public, _, _, _, err := gossh.ParseAuthorizedKey([]byte(u.Keys[kind+"_public"]))
+		if err != nil || !bytes.Equal(public.Marshal(), signer.PublicKey().Marshal()) {
+			return cloudConfig{}, fmt.Errorf("reading cloud-config: ssh_keys.%s_public is not the key to %s_private", kind, kind)
+		}
+		break // a host here has one key
 	}
 	return c, nil
 }
+
+// hostKeyKinds are the kinds of keys that a host may have, the one that counts first where there are several. They are in
+// the names of ssh_keys' members and of sshd's key files.
+func hostKeyKinds() []string { return []string{"ed25519", "ecdsa", "rsa"} }
 
 // oneLine keeps the values out of an error: user data holds keys and passwords.
 func oneLine(err error) string {
@@ -117,17 +125,31 @@ func (u userData) password() (password string) {
 	return password
 }
 
-// parseHostKey reads an ed25519 private key in any PEM form that OpenSSH writes.
-func parseHostKey(text []byte) (ed25519.PrivateKey, error) {
+// parseHostKey reads a private key in any PEM form that OpenSSH writes.
+func parseHostKey(text []byte) (crypto.Signer, error) {
 	key, err := gossh.ParseRawPrivateKey(text)
 	if err != nil {
 		return nil, errors.New("not an unencrypted private key")
 	}
-	switch key := key.(type) {
-	case *ed25519.PrivateKey:
-		return *key, nil
-	case ed25519.PrivateKey:
-		return key, nil
+	if pointer, ok := key.(*ed25519.PrivateKey); ok {
+		key = *pointer
 	}
-	return nil, fmt.Errorf("got a key of %T, want ed25519", key)
+	signer, ok := key.(crypto.Signer)
+	if !ok || kindOf(signer) == "" {
+		return nil, fmt.Errorf("got a key of %T, want one of %v", key, hostKeyKinds())
+	}
+	return signer, nil
+}
+
+// kindOf is the kind of a host key, "" for one that no host has.
+func kindOf(key crypto.Signer) string {
+	switch key.(type) {
+	case ed25519.PrivateKey:
+		return "ed25519"
+	case *ecdsa.PrivateKey:
+		return "ecdsa"
+	case *rsa.PrivateKey:
+		return "rsa"
+	}
+	return ""
 }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"encoding/pem"
 	"errors"
@@ -13,13 +14,12 @@ import (
 
 const (
 	sshFolder          = "/etc/ssh"
-	hostKeyFile        = sshFolder + "/ssh_host_ed25519_key"
 	authorizedKeysFile = "/root/.ssh/authorized_keys"
 )
 
 // apply does to a host's files what cloud-init does at the first start: new host keys in place of those that the image
 // brought, and the user data's keys. A base without SSH gets no host key files.
-func (c cloudConfig) apply(t *tree, hostKey ed25519.PrivateKey) error {
+func (c cloudConfig) apply(t *tree, hostKey crypto.Signer) error {
 	if t.isDir(sshFolder) {
 		entries, err := t.readDir(sshFolder)
 		if err != nil {
@@ -59,7 +59,10 @@ func (c cloudConfig) apply(t *tree, hostKey ed25519.PrivateKey) error {
 	return t.writeFile(authorizedKeysFile, text, 0o600)
 }
 
-func (t *tree) writeHostKey(key ed25519.PrivateKey) error {
+// hostKeyFile is where sshd keeps a key of a kind.
+func hostKeyFile(kind string) string { return sshFolder + "/ssh_host_" + kind + "_key" }
+
+func (t *tree) writeHostKey(key crypto.Signer) error {
 	block, err := gossh.MarshalPrivateKey(key, "")
 	if err != nil {
 		return err
@@ -68,28 +71,31 @@ func (t *tree) writeHostKey(key ed25519.PrivateKey) error {
 	if err != nil {
 		return err
 	}
+	file := hostKeyFile(kindOf(key))
 	return errors.Join(
-		t.writeFile(hostKeyFile, pem.EncodeToMemory(block), 0o600),
-		t.writeFile(hostKeyFile+".pub", gossh.MarshalAuthorizedKey(signer.PublicKey()), 0o644),
+		t.writeFile(file, pem.EncodeToMemory(block), 0o600),
+		t.writeFile(file+".pub", gossh.MarshalAuthorizedKey(signer.PublicKey()), 0o644),
 	)
 }
 
 // keepHostKey is the host key at a later start: the one on disk; a new one, put there, where an image lacks it as sshd's
 // start-up makes it; key for a base without SSH.
-func (t *tree) keepHostKey(key ed25519.PrivateKey) (ed25519.PrivateKey, error) {
+func (t *tree) keepHostKey(key crypto.Signer) (crypto.Signer, error) {
 	if !t.isDir(sshFolder) {
 		return key, nil
 	}
-	text, err := t.readFile(hostKeyFile)
-	if err == nil {
-		return parseHostKey(text)
+	for _, kind := range hostKeyKinds() {
+		text, err := t.readFile(hostKeyFile(kind))
+		if err == nil {
+			return parseHostKey(text)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	_, key, err = ed25519.GenerateKey(nil)
+	_, made, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		return nil, err
 	}
-	return key, t.writeHostKey(key)
+	return made, t.writeHostKey(made)
 }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -39,7 +40,7 @@ func (l login) hasKey(user string, key gossh.PublicKey) bool {
 // identity is what a host keeps in memory about itself between starts.
 type identity struct {
 	config  cloudConfig
-	hostKey ed25519.PrivateKey // nil before the first start
+	hostKey crypto.Signer // nil before the first start
 }
 
 // make gives a new host its identity. Where the user data cannot be read it is that of a host without, and the error says
@@ -48,7 +49,8 @@ func (i *identity) make(data []byte) error {
 	config, err := parseUserData(data)
 	i.config, i.hostKey = config, config.hostKey
 	if i.hostKey == nil {
-		_, i.hostKey, _ = ed25519.GenerateKey(nil) // cannot fail without a reader of one's own
+		_, key, _ := ed25519.GenerateKey(nil) // cannot fail without a reader of one's own
+		i.hostKey = key
 	}
 	return err
 }
