@@ -89,9 +89,13 @@ func (s *Sandbox) note(doing string, h *uhost, err error) {
 	}
 }
 
-// advance takes the states that are due. The boot disk's time begins when the host runs.
+// advance takes the states that are due. The boot disk's time begins when the host runs. A host that went down by
+// itself is found out here.
 func (h *uhost) advance(polls int) {
 	h.power.advance(polls)
+	if h.power.state == hostRunning && h.power.next == "" && h.down() {
+		h.power = phase{state: hostStopped}
+	}
 	if h.power.state == hostRunning && h.power.next == "" && h.down() {
 		h.power.state = hostStopped
 	}

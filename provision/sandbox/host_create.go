@@ -67,14 +67,11 @@ func (c *call) newHost(p spec) (*uhost, error) {
 			mode: p.eip.mode, operator: p.eip.operator, host: h, region: h.region, project: h.project, created: h.created})
 	}
 	c.s.hosts = append(c.s.hosts, h)
-	switch c.fault.Kind {
-	case FaultStuck:
-		h.power.stuck = true
-	case FaultInstallFail:
+	h.power.stuck, h.disk.stuck = c.fault.Kind == FaultStuck, c.fault.Kind == FaultStuckDisk
+	switch {
+	case h.power.stuck:
+	case c.fault.Kind == FaultInstallFail || !p.image.Boots:
 		h.power.next, h.power.busy = hostInstallFail, false
-	case FaultStuckDisk:
-		h.disk.stuck = true
-		c.s.boot(h)
 	default:
 		c.s.boot(h)
 	}
