@@ -126,7 +126,11 @@ func imageLines(images []provision.ImageResult) []string {
 		if i.Reused {
 			how = "unchanged"
 		}
-		lines = append(lines, strings.Join([]string{i.Name, i.Made.String(), how}, "  "))
+		words := []string{i.Name, i.Made.String(), how}
+		for _, c := range i.Copies {
+			words = append(words, "copy "+c.String()+" in "+c.Region)
+		}
+		lines = append(lines, strings.Join(words, "  "))
 	}
 	return lines
 }
