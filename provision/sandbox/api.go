@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// apiError is an answer that is not a success. Codes are the service's (facts from its documentation; those below 300 are
-// its gateway's).
+// apiError is an answer that is not a success, with the service's own codes (its documentation of each action; those
+// below 300 are its gateway's).
 type apiError struct {
 	code    int
 	message string
@@ -60,7 +60,7 @@ func actions() map[string]action {
 		"DescribeVPC":            {do: describeVPC, regional: true},
 		"GetProjectList":         {do: getProjectList},
 		"GetRegion":              {do: getRegion},
-		"GetUHostInstancePrice":  {do: getUHostInstancePrice, regional: true, zonal: true},
+		"GetUHostInstancePrice":  {do: getUHostInstancePrice, regional: true},
 		"ImportCustomImage":      {do: importCustomImage, regional: true},
 		"PoweroffUHostInstance":  {do: poweroffUHostInstance, regional: true},
 		"RebootUHostInstance":    {do: rebootUHostInstance, regional: true},
@@ -112,8 +112,13 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request) {
 	c.send(w, code, body)
 }
 
-// printable is a client's text as a log may have it.
-func printable(text string) string { return fmt.Sprintf("%.60q", text) }
+// printable is an action's name as a log may have it: one that we do not know is any text of a client's.
+func printable(name string) string {
+	if _, known := actions()[name]; known {
+		return name
+	}
+	return fmt.Sprintf("%.60q", name)
+}
 
 // failBefore carries out a fault that keeps the action from being done, and says whether it was the answer.
 func (c *call) failBefore(w http.ResponseWriter, r *http.Request) bool {
