@@ -83,8 +83,75 @@ func clusterPackages() []RPMSpec {
 	vim := plain("vim-enhanced", "7.4.629")
 	vim.Provides = []string{"vim = 7.4.629"}
 	return []RPMSpec{docker, cli, plain("containerd.io", "1.4.13"), plain("sed", "4.2.2"), vim,
-		with(plain("unzip", "6.0"), "/usr/bin/unzip", script("echo 'unzip is a stand-in' >&2; exit 1")),
-		with(plain("wget", "1.14"), "/usr/bin/wget", script(`[ "$1" != -nv ] || shift; exec curl -fsSO "$1"`)),
-		with(plain("yum-utils", "1.1.31"), "/usr/bin/yum-config-manager", script("exit 0")),
+		with(plain("unzip", "6.0"), "/usr/bin/unzip", script(unzipScript)),
+		with(plain("wget", "1.14"), "/usr/bin/wget", script(wgetScript)),
+		with(plain("yum-utils", "1.1.31"), "/usr/bin/yum-config-manager", script(configManagerScript)),
 		plain("device-mapper-persistent-data", "0.8.5"), plain("lvm2", "2.02.187")}
 }
+
+// The programs that users' scripts take from these packages, as far as such scripts use them.
+const (
+	wgetScript = `set -eu
+out=
+dir=.
+while [ $# -gt 0 ]; do
+	case $1 in
+	-O) out=$2; shift ;;
+	-P) dir=$2; shift ;;
+	-nv | -q | -c | --no-verbose | --quiet | --continue | --no-check-certificate | --tries=* | --timeout=*) ;;
+	-*) echo "wget: unknown option $1" >&2; exit 2 ;;
+	*) curl -q -fsS -o "${out:-$dir/${1##*/}}" "$1" || exit 8 ;;
+	esac
+	shift
+done`
+
+	// Like the real one it keeps modes, and asks before it writes over a file; without an answer it leaves it.
+	unzipScript = `exec python3 - "$@" <<'PY'
+import os, sys, zipfile
+args, over, quiet, to, names = sys.argv[1:], False, False, ".", []
+while args:
+    a = args.pop(0)
+    if a == "-d": to = args.pop(0)
+    elif a in ("-o", "-q", "-qo", "-oq"): over, quiet = over or "o" in a, quiet or "q" in a
+    elif a.startswith("-"): sys.exit("unzip: unknown option " + a)
+    else: names.append(a)
+with zipfile.ZipFile(names[0]) as z:
+    for m in z.infolist():
+        path = os.path.join(to, m.filename)
+        if names[1:] and m.filename not in names[1:]: continue
+        if os.path.exists(path) and not over: sys.exit("replace %s? (EOF or read error)" % path)
+        z.extract(m, to)
+        if m.external_attr >> 16: os.chmod(path, m.external_attr >> 16 & 0o777)
+        if not quiet: print("  inflating: " + path)
+PY`
+
+	// As in yum-utils 1.1.31: an id that is not there is no error.
+	configManagerScript = `set -eu
+dir=/etc/yum.repos.d
+enabled() { # enabled VALUE ID...
+	value=$1
+	shift
+	for id; do
+		for file in "$dir"/*.repo; do
+			[ ! -f "$file" ] || sed -i "/^\\[$id\\]/,/^\\[/{s/^enabled *=.*/enabled=$value/}" "$file"
+		done
+	done
+}
+add() {
+	case $1 in
+	*.repo) curl -q -fsS -o "$dir/${1##*/}" "$1" ;;
+	*) printf '[added]\nname=added from: %s\nbaseurl=%s\nenabled=1\n' "$1" "$1" >"$dir/added.repo" ;;
+	esac
+}
+while [ $# -gt 0 ]; do
+	case $1 in
+	--add-repo) add "$2"; shift ;;
+	--add-repo=*) add "${1#*=}" ;;
+	--enable) shift; enabled 1 "$@"; exit ;;
+	--disable) shift; enabled 0 "$@"; exit ;;
+	--save | --setopt=* | -q | -y) ;;
+	*) echo "yum-config-manager: unknown option $1" >&2; exit 2 ;;
+	esac
+	shift
+done`
+)
