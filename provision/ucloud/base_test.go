@@ -48,12 +48,15 @@ func TestBase(t *testing.T) {
 		"no such id":            {manifest.Base{ID: "none"}, "n-basic-2", "", nil},
 		"making by id":          {manifest.Base{ID: "newer-making"}, "n-basic-2", "", []string{`"CentOS 7.9 64位" (its state is Making)`}},
 		"windows":               {manifest.Base{ID: "windows"}, "n-basic-2", "", []string{`"Windows 2019 64位" (Windows)`}},
-		"without RSSD for O":    {manifest.Base{Name: "CentOS 7.2 *"}, "o-basic-2", "", []string{`"CentOS 7.2 64位" (not for instance types o-)`}},
-		"high kernel for N":     {manifest.Base{Name: "高*"}, "n-basic-2", "", []string{`"高内核CentOS 7.6 64位" (for instance types o- only)`}},
+		"without RSSD for O": {manifest.Base{Name: "CentOS 7.2 *"}, "o-basic-2", "",
+			[]string{`"CentOS 7.2 64位" (not for instance types o-)`}},
+		"high kernel for N": {manifest.Base{Name: "高*"}, "n-basic-2", "",
+			[]string{`"高内核CentOS 7.6 64位" (for instance types o- only)`}},
 		"GPU and ARM by name": {manifest.Base{Name: "CentOS 7.9 64位 *"}, "n-basic-2", "",
 			[]string{`"CentOS 7.9 64位 ARM" (for ARM)`, `"CentOS 7.9 64位 GPU" (for GPU machines)`}},
-		"custom is no base": {manifest.Base{Name: "CentOS 7.9 mine"}, "n-basic-2", "", []string{`"高内核CentOS 7.6 64位" (for instance types o- only)`,
-			`"CentOS 7.9 64位 ARM" (for ARM)`, `"CentOS 7.9 64位 GPU" (for GPU machines)`, `"CentOS 7.9 64位" (its state is Making)`, `"CentOS 7.9 64位"`, `"CentOS 7.9 64位"`}},
+		"custom is no base": {manifest.Base{Name: "CentOS 7.9 mine"}, "n-basic-2", "",
+			[]string{`"高内核CentOS 7.6 64位" (for instance types o- only)`, `"CentOS 7.9 64位 ARM" (for ARM)`,
+				`"CentOS 7.9 64位 GPU" (for GPU machines)`, `"CentOS 7.9 64位" (its state is Making)`, `"CentOS 7.9 64位"`, `"CentOS 7.9 64位"`}},
 		"misspelt": {manifest.Base{Name: "ubuntu-22*"}, "n-basic-2", "", []string{`"Ubuntu 22.04 64位"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +76,8 @@ func TestBase(t *testing.T) {
 			if diff := cmp.Diff(c.near, lost.Near); diff != "" {
 				t.Errorf("near misses: %s", diff)
 			}
-			if text := lost.Error(); !strings.Contains(text, "in cn-bj2 cn-bj2-02: there is none") || !strings.Contains(text, c.base.ID+c.base.Name) {
+			text := lost.Error()
+			if !strings.Contains(text, "in cn-bj2 cn-bj2-02: there is none") || !strings.Contains(text, c.base.ID+c.base.Name) {
 				t.Errorf("got %q, want what and where", text)
 			}
 			for _, call := range s.calls("DescribeImage") {
@@ -87,7 +91,8 @@ func TestBase(t *testing.T) {
 
 func TestBases(t *testing.T) {
 	s := newScripted(t)
-	s.images = []map[string]any{baseImage("b", "CentOS 7.9", 1), baseImage("a", "CentOS 7.9", 2), with(baseImage("c", "CentOS 6", 3), "State", "Unavailable"),
+	s.images = []map[string]any{baseImage("b", "CentOS 7.9", 1), baseImage("a", "CentOS 7.9", 2),
+		with(baseImage("c", "CentOS 6", 3), "State", "Unavailable"),
 		baseImage("u", "Ubuntu", 4)}
 	got, err := s.cloud(t).Bases(t.Context(), regexp.MustCompile("^CentOS"))
 	var ids []string
@@ -123,10 +128,14 @@ func TestChecks(t *testing.T) {
 		"no such firewall":      {func(i *manifest.Image) { i.Cloud.SecurityGroup = "firewall-9" }, []string{"security_group"}},
 		"small disk":            {func(i *manifest.Image) { i.Cloud.BootDisk.Size = 19 }, []string{"boot_disk.size"}},
 		"large disk":            {func(i *manifest.Image) { i.Cloud.BootDisk.Size = 40 }, nil},
-		"large local disk":      {func(i *manifest.Image) { i.Cloud.BootDisk = manifest.BootDisk{Type: "local_ssd", Size: 40} }, []string{"boot_disk.size"}},
-		"local disk":            {func(i *manifest.Image) { i.Cloud.BootDisk.Type = "local_normal" }, nil},
-		"odd disk":              {func(i *manifest.Image) { i.Cloud.BootDisk.Type = "floppy" }, []string{"boot_disk.type"}},
-		"O with another disk":   {func(i *manifest.Image) { i.Cloud.InstanceType, i.Cloud.BootDisk.Type = "o-basic-2", "cloud_ssd" }, []string{"boot_disk.type"}},
+		"large local disk": {func(i *manifest.Image) {
+			i.Cloud.BootDisk = manifest.BootDisk{Type: "local_ssd", Size: 40}
+		}, []string{"boot_disk.size"}},
+		"local disk": {func(i *manifest.Image) { i.Cloud.BootDisk.Type = "local_normal" }, nil},
+		"odd disk":   {func(i *manifest.Image) { i.Cloud.BootDisk.Type = "floppy" }, []string{"boot_disk.type"}},
+		"O with another disk": {func(i *manifest.Image) {
+			i.Cloud.InstanceType, i.Cloud.BootDisk.Type = "o-basic-2", "cloud_ssd"
+		}, []string{"boot_disk.type"}},
 		"broad EIP":             {func(i *manifest.Image) { i.Cloud.EIP.Bandwidth = 301 }, []string{"eip.bandwidth"}},
 		"short password":        {func(i *manifest.Image) { i.Cloud.SSH.Password = "Ab-4567" }, []string{"ssh.password"}},
 		"long password":         {func(i *manifest.Image) { i.Cloud.SSH.Password = strings.Repeat("Ab1", 11) }, []string{"ssh.password"}},
@@ -136,12 +145,17 @@ func TestChecks(t *testing.T) {
 		"copy to nowhere":       {func(i *manifest.Image) { i.Cloud.CopyTo = []string{"us-ca"} }, []string{"copy_to"}},
 		"copy to no project":    {func(i *manifest.Image) { i.Cloud.CopyTo = []string{"hk/org-9"} }, []string{"copy_to"}},
 		"copy to itself":        {func(i *manifest.Image) { i.Cloud.CopyTo = []string{region} }, []string{"copy_to"}},
-		"copy to itself, spelt": {func(i *manifest.Image) { i.Cloud.Project, i.Cloud.CopyTo = "", []string{region + "/org-1"} }, []string{"copy_to"}},
-		"copy twice":            {func(i *manifest.Image) { i.Cloud.CopyTo = []string{"hk", "hk/org-1"} }, []string{"copy_to"}},
-		"copy to a riddle":      {func(i *manifest.Image) { i.Cloud.CopyTo = []string{"hk/a/b", "/x", "hk/"} }, []string{"copy_to", "copy_to", "copy_to"}},
-		"type":                  {func(i *manifest.Image) { i.Cloud.InstanceType = "x-basic-2" }, []string{"instance_type"}},
+		"copy to itself, spelt": {func(i *manifest.Image) {
+			i.Cloud.Project, i.Cloud.CopyTo = "", []string{region + "/org-1"}
+		}, []string{"copy_to"}},
+		"copy twice": {func(i *manifest.Image) { i.Cloud.CopyTo = []string{"hk", "hk/org-1"} }, []string{"copy_to"}},
+		"copy to a riddle": {func(i *manifest.Image) {
+			i.Cloud.CopyTo = []string{"hk/a/b", "/x", "hk/"}
+		}, []string{"copy_to", "copy_to", "copy_to"}},
+		"type": {func(i *manifest.Image) { i.Cloud.InstanceType = "x-basic-2" }, []string{"instance_type"}},
 		"everything, all at once": {func(i *manifest.Image) {
-			i.Cloud = manifest.Cloud{Region: region, VPC: "uvnet-1", SecurityGroup: "f", ChargeType: "Spot", InstanceType: "n-basic", CopyTo: []string{"mars"}}
+			i.Cloud = manifest.Cloud{Region: region, VPC: "uvnet-1", SecurityGroup: "f", ChargeType: "Spot",
+				InstanceType: "n-basic", CopyTo: []string{"mars"}}
 			i.Cloud.BootDisk.Size, i.Cloud.SSH.Password = 1, "x"
 		}, []string{"zone", "vpc", "ssh.password", "charge_type", "instance_type", "boot_disk.size", "security_group", "copy_to"}},
 	} {
@@ -201,11 +215,14 @@ func TestChecksNeedAnswers(t *testing.T) {
 
 func TestInstanceTypes(t *testing.T) {
 	for typ, want := range map[string][3]string{ // MachineType, CPU, Memory; empty for an error
-		"n-highcpu-1": {"N", "1", "1024"}, "n-basic-2": {"N", "2", "4096"}, "n-standard-4": {"N", "4", "16384"}, "n-highmem-16": {"N", "16", "131072"},
-		"c-basic-32": {"C", "32", "65536"}, "o-standard-96": {"O", "96", "393216"}, "o-highmem-32": {"O", "32", "262144"},
+		"n-highcpu-1": {"N", "1", "1024"}, "n-basic-2": {"N", "2", "4096"}, "n-standard-4": {"N", "4", "16384"},
+		"n-highmem-16": {"N", "16", "131072"},
+		"c-basic-32":   {"C", "32", "65536"}, "o-standard-96": {"O", "96", "393216"}, "o-highmem-32": {"O", "32", "262144"},
 		"n-customized-1-12": {"N", "1", "12288"}, "n-customized-12-8": {"N", "12", "8192"}, "n-customized-2-4": {"N", "2", "4096"},
-		"n-highcpu-3": {}, "n-highcpu-34": {}, "n-highmem-18": {}, "o-basic-1": {}, "o-basic-6": {}, "o-highmem-64": {}, "n-basic-0": {}, "n-basic--2": {},
-		"n-basic-x": {}, "n-basic": {}, "n": {}, "n-basic-2-4": {}, "nx-basic-2": {}, "n-tiny-2": {}, "n-customized-2": {}, "n-customized-3-4": {},
+		"n-highcpu-3": {}, "n-highcpu-34": {}, "n-highmem-18": {}, "o-basic-1": {}, "o-basic-6": {}, "o-highmem-64": {},
+		"n-basic-0": {}, "n-basic--2": {},
+		"n-basic-x": {}, "n-basic": {}, "n": {}, "n-basic-2-4": {}, "nx-basic-2": {}, "n-tiny-2": {},
+		"n-customized-2": {}, "n-customized-3-4": {},
 		"n-customized-2-5": {}, "n-customized-14-6": {}, "n-customized-2-64": {}, "n-customized-2-512": {},
 	} {
 		s := newScripted(t)
@@ -213,7 +230,8 @@ func TestInstanceTypes(t *testing.T) {
 		img := image(func(i *manifest.Image) { i.Cloud.InstanceType = typ })
 		base, err := c.Base(t.Context(), img)
 		if want[0] == "" {
-			if setting, ok := errors.AsType[*ucloud.SettingError](err); !ok || setting.Key != "instance_type" || !strings.Contains(setting.What, typ) {
+			setting, ok := errors.AsType[*ucloud.SettingError](err)
+			if !ok || setting.Key != "instance_type" || !strings.Contains(setting.What, typ) {
 				t.Errorf("%s: got %v, want it refused by name", typ, err)
 			}
 			continue
@@ -264,10 +282,11 @@ func TestIntend(t *testing.T) {
 			"NetworkInterface.0.EIP.Bandwidth", "10", "NetworkInterface.0.EIP.PayMode", "Traffic", "NetworkInterface.0.EIP.OperatorName", "Bgp")},
 		{Action: "DescribeUHostInstance", Parameters: and("UHostIds.0", "[UHostId]")},
 		{Action: "StopUHostInstance", Parameters: and("UHostId", "[UHostId]")},
-		{Action: "CreateCustomImage", Parameters: and("UHostId", "[UHostId]", "ImageName", "db-1", "ImageDescription", "offbake key offbake-RUN-db", "Tag", "offbake")},
+		{Action: "CreateCustomImage", Parameters: and("UHostId", "[UHostId]", "ImageName", "db-1",
+			"ImageDescription", "offbake key offbake-RUN-db", "Tag", "offbake")},
 		{Action: "DescribeImage", Parameters: and("ImageId", "[ImageId]")},
-		{Action: "CopyCustomImage", Parameters: and("SourceImageId", "[ImageId]", "TargetRegion", "hk", "TargetProjectId", "org-2", "TargetImageName", "db-1",
-			"TargetImageDescription", "offbake key offbake-RUN-db", "TargetImageTag", "offbake")},
+		{Action: "CopyCustomImage", Parameters: and("SourceImageId", "[ImageId]", "TargetRegion", "hk", "TargetProjectId", "org-2",
+			"TargetImageName", "db-1", "TargetImageDescription", "offbake key offbake-RUN-db", "TargetImageTag", "offbake")},
 		{Action: "DescribeImage", Parameters: map[string]string{"Region": "hk", "ProjectId": "org-2", "ImageId": "[TargetImageId]"}},
 		{Action: "TerminateUHostInstance", Parameters: and("UHostId", "[UHostId]", "ReleaseEIP", "true", "ReleaseUDisk", "true")},
 	}}

@@ -30,7 +30,7 @@ func (c *Cloud) Capture(ctx context.Context, ph provision.Host, k provision.Capt
 	made, err := c.capture(ctx, h, k, t)
 	if err != nil {
 		err = fmt.Errorf("capturing image %q: %w", k.Name, err)
-		return provision.Made{}, errors.Join(err, c.afterwards(ctx, func(ctx context.Context) error { return c.remove(ctx, t) }))
+		return provision.Made{}, errors.Join(err, c.remove(ctx, t))
 	}
 	return made, nil
 }
@@ -42,11 +42,11 @@ func (c *Cloud) capture(ctx context.Context, h *host, k provision.Capture, t *tr
 	if err := c.stop(ctx, h); err != nil {
 		return provision.Made{}, err
 	}
-	id, err := c.createImage(ctx, t, h.at, request[string]{action: "CreateCustomImage", at: h.at, send: func(a api) (string, error) {
+	id, err := c.createImage(ctx, t, h.at, on(h.at, "CreateCustomImage", func(a api) (string, error) {
 		client := a.uhost()
 		resp, err := client.CreateCustomImage(imageRequest(client, h.id, k))
 		return resp.ImageId, err
-	}})
+	}))
 	if err != nil {
 		return provision.Made{}, err
 	}
@@ -54,7 +54,7 @@ func (c *Cloud) capture(ctx context.Context, h *host, k provision.Capture, t *tr
 		return provision.Made{}, err
 	}
 	made := provision.Made{ID: id, Region: h.at.region}
-	made.Copies, err = c.copies(ctx, h, id, k, t)
+	made.Copies, err = c.copies(ctx, h, id, source{k, t})
 	return made, err
 }
 
@@ -88,13 +88,15 @@ func (c *Cloud) createImage(ctx context.Context, t *traces, in place, q request[
 	return id, err
 }
 
-// remove takes back what there is of images, copies first: they may hold the image while they are made.
+// remove takes back what there is of images, copies first: they may hold the image while they are made. ctx may be over.
 func (c *Cloud) remove(ctx context.Context, t *traces) error {
-	var errs []error
-	for _, at := range slices.Backward(t.at) {
-		errs = append(errs, c.removeImagesOf(ctx, at, t.word, true))
-	}
-	return errors.Join(errs...)
+	return c.afterwards(ctx, func(ctx context.Context) error {
+		var errs []error
+		for _, at := range slices.Backward(t.at) {
+			errs = append(errs, c.removeImagesOf(ctx, at, t.word, true))
+		}
+		return errors.Join(errs...)
+	})
 }
 
 // imageRequest is what makes an image of a host.
@@ -108,21 +110,28 @@ func imageRequest(client *uhost.UHostClient, hostID string, k provision.Capture)
 // copyRequest is what copies an image.
 func copyRequest(client *uhost.UHostClient, imageID string, to place, k provision.Capture) *uhost.CopyCustomImageRequest {
 	req := client.NewCopyCustomImageRequest()
-	req.SourceImageId, req.TargetProjectId, req.TargetRegion = sdk.String(imageID), sdk.String(to.project), sdk.String(to.region)
+	req.SourceImageId = sdk.String(imageID)
+	req.TargetProjectId, req.TargetRegion = sdk.String(to.project), sdk.String(to.region)
 	req.TargetImageName, req.TargetImageDescription = sdk.String(k.Name), sdk.String(k.Description)
 	req.TargetImageTag = sdk.String(tag)
 	return req
 }
 
+// source is what copies are named after, and where they are noted.
+type source struct {
+	capture provision.Capture
+	traces  *traces
+}
+
 // copies asks for all copies of an image and then waits for them, each in its own region.
-func (c *Cloud) copies(ctx context.Context, h *host, id string, k provision.Capture, t *traces) ([]provision.Made, error) {
+func (c *Cloud) copies(ctx context.Context, h *host, id string, of source) ([]provision.Made, error) {
 	var out []provision.Made
 	for _, to := range h.copies {
-		copied, err := c.createImage(ctx, t, to, request[string]{action: "CopyCustomImage", at: h.at, send: func(a api) (string, error) {
+		copied, err := c.createImage(ctx, of.traces, to, on(h.at, "CopyCustomImage", func(a api) (string, error) {
 			client := a.uhost()
-			resp, err := client.CopyCustomImage(copyRequest(client, id, to, k))
+			resp, err := client.CopyCustomImage(copyRequest(client, id, to, of.capture))
 			return resp.TargetImageId, err
-		}})
+		}))
 		if err != nil {
 			return nil, fmt.Errorf("copying it to %s: %w", to.region, err)
 		}
@@ -131,7 +140,7 @@ func (c *Cloud) copies(ctx context.Context, h *host, id string, k provision.Capt
 	g, ctx := errgroup.WithContext(ctx)
 	for i, to := range h.copies {
 		g.Go(func() error {
-			if err := c.waitImage(ctx, to, out[i].ID, k.Name); err != nil {
+			if err := c.waitImage(ctx, to, out[i].ID, of.capture.Name); err != nil {
 				return fmt.Errorf("copying it to %s: %w", to.region, err)
 			}
 			return nil
@@ -199,19 +208,18 @@ func (c *Cloud) removeImage(ctx context.Context, at place, id, name string) erro
 		}
 		state = i.State
 		refused = push(state, 0, func() error {
-			_, err := ask(ctx, c, request[*uhost.TerminateCustomImageResponse]{action: "TerminateCustomImage", at: at,
-				send: func(a api) (*uhost.TerminateCustomImageResponse, error) {
-					client := a.uhost()
-					req := client.NewTerminateCustomImageRequest()
-					req.ImageId = sdk.String(id)
-					return client.TerminateCustomImage(req)
-				}})
+			_, err := ask(ctx, c, on(at, "TerminateCustomImage", func(a api) (*uhost.TerminateCustomImageResponse, error) {
+				client := a.uhost()
+				req := client.NewTerminateCustomImageRequest()
+				req.ImageId = sdk.String(id)
+				return client.TerminateCustomImage(req)
+			}))
 			return err
 		})
 		return false, final(refused)
 	})
 	if errors.Is(err, errTooLong) {
-		err = errors.Join(&StateError{What: fmt.Sprintf("image %q", name), State: state, Want: "it gone", After: c.patience.Gone}, refused)
+		err = errors.Join(c.stays(fmt.Sprintf("image %q", name), state), refused)
 	}
 	return err
 }

@@ -62,10 +62,9 @@ func (c *Cloud) prepare(ctx context.Context, img manifest.Image) (*plan, error) 
 	case err != nil:
 		return nil, err
 	default:
-		var wrong *SettingError
-		if p.disk, wrong = bootDisk(img.Cloud.BootDisk.Type, img.Cloud.BootDisk.Size, p.base.ImageSize, p.machine.family); wrong != nil {
-			wrong.Image = img.Name
-			found.list = append(found.list, wrong)
+		var key string
+		if p.disk, key, err = bootDisk(img.Cloud.BootDisk, p.base.ImageSize, p.machine.family); err != nil {
+			found.add("boot_disk."+key, "%v", err)
 		}
 	}
 	if err := c.checkNetwork(ctx, p, found); err != nil {
@@ -113,20 +112,21 @@ func (p *problems) local(img manifest.Image) {
 	default:
 		p.add("charge_type", "got %q, want Dynamic, Month or Year", cl.ChargeType)
 	}
-	if n := len("offbake-12345678-" + img.Name); n > longestName {
-		p.list = append(p.list, fmt.Errorf("image %q: its name makes host names of %d characters, want at most %d", img.Name, n, longestName))
+	if n := longestName - len("offbake-12345678-"); len(img.Name) > n {
+		p.list = append(p.list, fmt.Errorf("image %q: got a name of %d characters, want at most %d for that of its host",
+			img.Name, len(img.Name), n))
 	}
 }
 
 // checkNetwork finds VPC, subnet and security group.
 func (c *Cloud) checkNetwork(ctx context.Context, p *plan, found *problems) error {
 	if p.cloud.VPC != "" && p.cloud.Subnet != "" {
-		resp, err := ask(ctx, c, request[*vpc.DescribeVPCResponse]{action: "DescribeVPC", at: p.at, send: func(a api) (*vpc.DescribeVPCResponse, error) {
+		resp, err := ask(ctx, c, on(p.at, "DescribeVPC", func(a api) (*vpc.DescribeVPCResponse, error) {
 			client := a.vpc()
 			req := client.NewDescribeVPCRequest()
 			req.VPCIds = []string{p.cloud.VPC}
 			return client.DescribeVPC(req)
-		}})
+		}))
 		if err != nil && !isMissing(err) {
 			return err
 		}
@@ -140,12 +140,12 @@ func (c *Cloud) checkNetwork(ctx context.Context, p *plan, found *problems) erro
 }
 
 func (c *Cloud) checkSubnet(ctx context.Context, p *plan, found *problems) error {
-	resp, err := ask(ctx, c, request[*vpc.DescribeSubnetResponse]{action: "DescribeSubnet", at: p.at, send: func(a api) (*vpc.DescribeSubnetResponse, error) {
+	resp, err := ask(ctx, c, on(p.at, "DescribeSubnet", func(a api) (*vpc.DescribeSubnetResponse, error) {
 		client := a.vpc()
 		req := client.NewDescribeSubnetRequest()
 		req.SubnetIds = []string{p.cloud.Subnet}
 		return client.DescribeSubnet(req)
-	}})
+	}))
 	if err != nil && !isMissing(err) {
 		return err
 	}
@@ -164,12 +164,12 @@ func (c *Cloud) checkSubnet(ctx context.Context, p *plan, found *problems) error
 // checkFirewall finds the security group; without one of the user's it is the region's own that opens SSH alone.
 func (c *Cloud) checkFirewall(ctx context.Context, p *plan, found *problems) error {
 	list, err := pages(func(offset int) ([]unet.FirewallDataSet, int, error) {
-		resp, err := ask(ctx, c, request[*unet.DescribeFirewallResponse]{action: "DescribeFirewall", at: p.at, send: func(a api) (*unet.DescribeFirewallResponse, error) {
+		resp, err := ask(ctx, c, on(p.at, "DescribeFirewall", func(a api) (*unet.DescribeFirewallResponse, error) {
 			client := a.unet()
 			req := client.NewDescribeFirewallRequest()
 			req.Limit, req.Offset, req.FWId = sdk.Int(pageSize), sdk.Int(offset), optional(p.cloud.SecurityGroup)
 			return client.DescribeFirewall(req)
-		}})
+		}))
 		if err != nil {
 			return nil, 0, err
 		}
@@ -234,10 +234,10 @@ func (p projects) of(id string) string { return cmp.Or(id, p.fallback) }
 
 // account lists the regions and projects that the key may use.
 func (c *Cloud) account(ctx context.Context, at place) ([]string, projects, error) {
-	resp, err := ask(ctx, c, request[*uaccount.GetRegionResponse]{action: "GetRegion", at: at, send: func(a api) (*uaccount.GetRegionResponse, error) {
+	resp, err := ask(ctx, c, on(at, "GetRegion", func(a api) (*uaccount.GetRegionResponse, error) {
 		client := a.account()
 		return client.GetRegion(client.NewGetRegionRequest())
-	}})
+	}))
 	if err != nil {
 		return nil, projects{}, err
 	}
@@ -247,10 +247,10 @@ func (c *Cloud) account(ctx context.Context, at place) ([]string, projects, erro
 			regions = append(regions, r.Region)
 		}
 	}
-	list, err := ask(ctx, c, request[*uaccount.GetProjectListResponse]{action: "GetProjectList", at: at, send: func(a api) (*uaccount.GetProjectListResponse, error) {
+	list, err := ask(ctx, c, on(at, "GetProjectList", func(a api) (*uaccount.GetProjectListResponse, error) {
 		client := a.account()
 		return client.GetProjectList(client.NewGetProjectListRequest())
-	}})
+	}))
 	if err != nil {
 		return nil, projects{}, err
 	}

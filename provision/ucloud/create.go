@@ -41,7 +41,8 @@ func (a access) secrets() []string { return []string{a.password, a.userData} }
 // Where the base has cloud-init, the host is given a key of ours and takes a user key of ours, so that it is recognised;
 // otherwise the first key it shows is taken, with a warning. The password is the var file's, or a random one that nobody
 // learns.
-func (c *Cloud) Create(ctx context.Context, name string, base provision.Base, img manifest.Image) (provision.Host, error) {
+func (c *Cloud) Create(ctx context.Context, name string, base provision.Base,
+	img manifest.Image) (provision.Host, error) {
 	p, err := c.planOf(ctx, base, img)
 	if err != nil {
 		return nil, err
@@ -56,7 +57,9 @@ func (c *Cloud) Create(ctx context.Context, name string, base provision.Base, im
 	err = fmt.Errorf("making host %q: %w", name, err)
 	made := &madeError{}
 	lag := errors.As(err, &made) || isLost(err)
-	return nil, errors.Join(err, c.afterwards(ctx, func(ctx context.Context) error { return c.endCalled(ctx, p.at, name, lag) }))
+	return nil, errors.Join(err, c.afterwards(ctx, func(ctx context.Context) error {
+		return c.endCalled(ctx, p.at, name, lag)
+	}))
 }
 
 // planOf returns what Base found out, or finds it out.
@@ -89,26 +92,25 @@ func (c *Cloud) create(ctx context.Context, name string, p *plan) (*host, error)
 	if err != nil {
 		return nil, err
 	}
-	id, err := create(ctx, c, creation[string]{
-		request: request[string]{action: "CreateUHostInstance", at: p.at, secrets: way.secrets(), send: func(a api) (string, error) {
-			client := a.uhost()
-			resp, err := client.CreateUHostInstance(hostRequest(client, name, p, way))
-			if err != nil {
-				return "", err
-			}
-			if len(resp.UHostIds) != 1 {
-				return "", errAnswer
-			}
-			return resp.UHostIds[0], nil
-		}},
-		find: func(ctx context.Context) (string, bool, error) {
-			list, err := c.hostsCalled(ctx, p.at, name)
-			if err != nil || len(list) == 0 {
-				return "", false, err
-			}
-			return list[0].UHostId, true, nil
-		},
+	ask := on(p.at, "CreateUHostInstance", func(a api) (string, error) {
+		client := a.uhost()
+		resp, err := client.CreateUHostInstance(hostRequest(client, name, p, way))
+		if err != nil {
+			return "", err
+		}
+		if len(resp.UHostIds) != 1 {
+			return "", errAnswer
+		}
+		return resp.UHostIds[0], nil
 	})
+	ask.secrets = way.secrets()
+	id, err := create(ctx, c, creation[string]{request: ask, find: func(ctx context.Context) (string, bool, error) {
+		list, err := c.hostsCalled(ctx, p.at, name)
+		if err != nil || len(list) == 0 {
+			return "", false, err
+		}
+		return list[0].UHostId, true, nil
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +130,8 @@ func (c *Cloud) enter(ctx context.Context, name, id string, p *plan, way access)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.patience.SSH, fmt.Errorf("it did not let us in for %v", c.patience.SSH))
 	defer cancel()
-	conf := remote.Config{Name: name, Address: net.JoinHostPort(address(set, p.cloud.SSH.PrivateIP), strconv.Itoa(p.cloud.SSH.Port)),
+	ip := address(set, p.cloud.SSH.PrivateIP)
+	conf := remote.Config{Name: name, Address: net.JoinHostPort(ip, strconv.Itoa(p.cloud.SSH.Port)),
 		User: p.cloud.SSH.User, Password: way.password, Agent: c.config.Agent, Dial: c.config.Dial,
 		Stall: c.patience.Stall, Handshake: c.patience.Login, AuthPatience: c.patience.SSH}
 	if c.config.Verbose {
@@ -137,7 +140,8 @@ func (c *Cloud) enter(ctx context.Context, name, id string, p *plan, way access)
 	if way.identity != nil {
 		conf.Key, conf.HostKey = way.identity.User.Signer(), way.identity.Host.PublicKey()
 	} else {
-		c.say("warning: host %s: its base image %q has no cloud-init, so the first key it shows is taken for its own", name, p.base.ImageName)
+		c.say("warning: host %s: base image %q has no cloud-init: the first key that is seen is taken for the host's",
+			name, p.base.ImageName)
 	}
 	r, err := remote.Connect(ctx, conf)
 	if err != nil {
@@ -166,12 +170,9 @@ func newAccess(p *plan) (access, error) {
 // userData is cloud-init's configuration, as JSON, which is YAML: host and user key, and root may log in.
 func userData(id *remote.Identity) (string, error) {
 	const most = 16 << 10 // of CreateUHostInstance, before base64
-	data, err := json.Marshal(map[string]any{
-		"disable_root":        false,
-		"ssh_deletekeys":      true,
-		"ssh_keys":            map[string]string{"ecdsa_private": id.Host.PrivateKey(), "ecdsa_public": id.Host.AuthorizedKey()},
-		"ssh_authorized_keys": []string{id.User.AuthorizedKey()},
-	})
+	keys := map[string]string{"ecdsa_private": id.Host.PrivateKey(), "ecdsa_public": id.Host.AuthorizedKey()}
+	data, err := json.Marshal(map[string]any{"disable_root": false, "ssh_deletekeys": true, "ssh_keys": keys,
+		"ssh_authorized_keys": []string{id.User.AuthorizedKey()}})
 	if err == nil && len(data) > most {
 		err = fmt.Errorf("got %d bytes of user data, want at most %d", len(data), most)
 	}
@@ -195,8 +196,9 @@ func hostRequest(client *uhost.UHostClient, name string, p *plan, way access) *u
 	}
 	req.SecurityGroupId, req.VPCId, req.SubnetId = sdk.String(p.firewall), optional(p.cloud.VPC), optional(p.cloud.Subnet)
 	if !p.cloud.SSH.PrivateIP {
-		req.NetworkInterface = []uhost.CreateUHostInstanceParamNetworkInterface{{EIP: &uhost.CreateUHostInstanceParamNetworkInterfaceEIP{
-			Bandwidth: sdk.Int(p.cloud.EIP.Bandwidth), PayMode: sdk.String("Traffic"), OperatorName: sdk.String(operator(p.at.region))}}}
+		eip := &uhost.CreateUHostInstanceParamNetworkInterfaceEIP{Bandwidth: sdk.Int(p.cloud.EIP.Bandwidth),
+			PayMode: sdk.String("Traffic"), OperatorName: sdk.String(operator(p.at.region))}
+		req.NetworkInterface = []uhost.CreateUHostInstanceParamNetworkInterface{{EIP: eip}}
 	}
 	return req
 }
@@ -244,9 +246,12 @@ func (c *Cloud) waitRunning(ctx context.Context, name, id string, p *plan) (host
 	if err != nil {
 		return last, err
 	}
-	err = c.poll(ctx, c.patience.Disk, running("a boot disk that is "+diskNormal, func(s hostSet) bool { return s.BootDiskState == diskNormal }))
+	err = c.poll(ctx, c.patience.Disk, running("its boot disk "+diskNormal, func(s hostSet) bool {
+		return s.BootDiskState == diskNormal
+	}))
 	if errors.Is(err, errTooLong) {
-		return last, &StateError{What: what + "'s boot disk", State: last.BootDiskState, Want: diskNormal, After: c.patience.Disk}
+		what = "the boot disk of " + what
+		return last, &StateError{What: what, State: last.BootDiskState, Want: diskNormal, After: c.patience.Disk}
 	}
 	return last, err
 }

@@ -30,7 +30,8 @@ func (f Files) URL(ctx context.Context, path string) (string, error) {
 
 // Server is the host's own: the agent serves provision.Root at the sealed address.
 func (f Files) Server(context.Context) (provision.FileServer, error) {
-	return provision.FileServer{URL: "http://" + seal.Address().Addr().String() + "/files", Allow: seal.Address(), Disk: true}, nil
+	at := seal.Address()
+	return provision.FileServer{URL: "http://" + at.Addr().String() + "/files", Allow: at, Disk: true}, nil
 }
 
 // Open reads a file here, for transfer over SSH.

@@ -18,8 +18,8 @@ type Import struct {
 	// Description ends in a word that is unique to this import: the image is found by it when an answer is lost.
 	Description string
 	URL         string // of the object in UFile, presigned where the bucket is private; secret
-	// OSType is CentOS, Ubuntu, Windows, RedHat, Debian or Other, OSName as the console has it ("CentOS 7.9 64位") or Other.
-	// An Other is given neither password nor network by UCloud.
+	// OSType is CentOS, Ubuntu, Windows, RedHat, Debian or Other; OSName as the console has it ("CentOS 7.9 64位") or Other.
+	// UCloud gives an Other neither password nor network.
 	OSType, OSName string
 	Format         string // RAW, VHD, VMDK or qcow2
 }
@@ -51,7 +51,7 @@ func (c *Cloud) Import(ctx context.Context, i Import) (provision.Made, error) {
 	}
 	if err != nil {
 		err = fmt.Errorf("importing image %q: %w", i.Name, err)
-		return provision.Made{}, errors.Join(err, c.afterwards(ctx, func(ctx context.Context) error { return c.remove(ctx, t) }))
+		return provision.Made{}, errors.Join(err, c.remove(ctx, t))
 	}
 	return provision.Made{ID: id, Region: c.target.region}, nil
 }

@@ -1,10 +1,13 @@
 package ucloud
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/offbake/offbake/manifest"
 )
 
 // instance is what an instance type such as n-basic-2 stands for.
@@ -46,7 +49,8 @@ func parseInstance(s string) (instance, error) {
 		out.cpu, out.memory = numbers[0], numbers[0]*ratios()[ratio]<<10
 		return out, checkCPU(s, out.cpu, family, ratio)
 	}
-	return instance{}, fmt.Errorf("got %q, want %s-highcpu-CPU, -basic-, -standard-, -highmem- or -customized-CPU-MEMORY", s, family)
+	return instance{}, fmt.Errorf("got %q, want %s- and highcpu-, basic-, standard- or highmem-CPU, or customized-CPU-MEMORY",
+		s, family)
 }
 
 func checkCPU(s string, cpu int, family, ratio string) error {
@@ -95,29 +99,24 @@ type disk struct {
 	size int
 }
 
-// bootDisk chooses the boot disk for a machine of a family from an image: cloud_ssd where nothing is asked for, which
-// the newer O machines do not take, and the image's own size. minimum is the image's.
-func bootDisk(kind string, size, minimum int, family string) (disk, *SettingError) {
-	if kind == "" {
-		kind = "cloud_ssd"
-		if family == "O" {
-			kind = "cloud_rssd"
-		}
+// bootDisk chooses the boot disk for a machine of a family from an image of size minimum: cloud_ssd where nothing is
+// asked for, which O machines do not take, and the image's own size. With an error, key is what is wrong.
+func bootDisk(want manifest.BootDisk, minimum int, family string) (d disk, key string, err error) {
+	fallback := "cloud_ssd"
+	if family == "O" {
+		fallback = "cloud_rssd"
 	}
-	d := disk{kind: diskTypes()[kind], size: size}
-	if d.size == 0 {
-		d.size = minimum
-	}
-	local := strings.HasPrefix(kind, "local_")
+	kind := cmp.Or(want.Type, fallback)
+	d = disk{kind: diskTypes()[kind], size: cmp.Or(want.Size, minimum)}
 	switch {
 	case d.kind == "":
-		return d, &SettingError{Key: "boot_disk.type", What: fmt.Sprintf("got %q, want cloud_ssd, cloud_rssd, local_normal or local_ssd", kind)}
+		return d, "type", fmt.Errorf("got %q, want cloud_ssd, cloud_rssd, local_normal or local_ssd", kind)
 	case family == "O" && kind != "cloud_rssd":
-		return d, &SettingError{Key: "boot_disk.type", What: fmt.Sprintf("got %q, want cloud_rssd for an instance type o-", kind)}
-	case local && d.size != minimum:
-		return d, &SettingError{Key: "boot_disk.size", What: fmt.Sprintf("got %d GiB, want %d, the size of the base image, on a local disk", size, minimum)}
+		return d, "type", fmt.Errorf("got %q, want cloud_rssd for an instance type o-", kind)
+	case strings.HasPrefix(kind, "local_") && d.size != minimum:
+		return d, "size", fmt.Errorf("got %d GiB, want the base image's %d on a local disk", d.size, minimum)
 	case d.size < minimum:
-		return d, &SettingError{Key: "boot_disk.size", What: fmt.Sprintf("got %d GiB, want at least %d, the size of the base image", size, minimum)}
+		return d, "size", fmt.Errorf("got %d GiB, want at least the base image's %d", d.size, minimum)
 	}
-	return d, nil
+	return d, "", nil
 }

@@ -16,7 +16,8 @@ import (
 
 // Intend tells the calls of a bake of img and what its host costs. What is only known on the way stands in brackets, as
 // do secrets. It asks for the price alone, and goes without where that is not told.
-func (c *Cloud) Intend(ctx context.Context, base provision.Base, img manifest.Image, k provision.Capture) (provision.Intent, error) {
+func (c *Cloud) Intend(ctx context.Context, base provision.Base, img manifest.Image,
+	k provision.Capture) (provision.Intent, error) {
 	p, err := c.planOf(ctx, base, img)
 	if err != nil {
 		return provision.Intent{}, err
@@ -74,15 +75,15 @@ func (in *intent) add(action string, req sdkrequest.Common) {
 
 // price is what the host costs, "" where the API does not say.
 func (c *Cloud) price(ctx context.Context, p *plan) string {
-	resp, err := ask(ctx, c, request[*uhost.GetUHostInstancePriceResponse]{action: "GetUHostInstancePrice", at: p.at,
-		send: func(a api) (*uhost.GetUHostInstancePriceResponse, error) {
-			client := a.uhost()
-			req := client.NewGetUHostInstancePriceRequest()
-			req.Zone, req.ImageId, req.ChargeType = sdk.String(p.at.zone), sdk.String(p.base.ImageId), sdk.String(p.cloud.ChargeType)
-			req.CPU, req.Memory, req.MachineType = sdk.Int(p.machine.cpu), sdk.Int(p.machine.memory), sdk.String(p.machine.family)
-			req.Count, req.Disks = sdk.Int(1), bootDisks(p)
-			return client.GetUHostInstancePrice(req)
-		}})
+	resp, err := ask(ctx, c, on(p.at, "GetUHostInstancePrice", func(a api) (*uhost.GetUHostInstancePriceResponse, error) {
+		client := a.uhost()
+		req := client.NewGetUHostInstancePriceRequest()
+		req.Zone, req.ImageId = sdk.String(p.at.zone), sdk.String(p.base.ImageId)
+		req.ChargeType = sdk.String(p.cloud.ChargeType)
+		req.CPU, req.Memory, req.MachineType = sdk.Int(p.machine.cpu), sdk.Int(p.machine.memory), sdk.String(p.machine.family)
+		req.Count, req.Disks = sdk.Int(1), bootDisks(p)
+		return client.GetUHostInstancePrice(req)
+	}))
 	if err != nil {
 		return ""
 	}

@@ -30,14 +30,13 @@ type imageQuery struct {
 // images lists images of a region, all pages of them. An unknown id is an empty list.
 func (c *Cloud) images(ctx context.Context, at place, q imageQuery) ([]imageSet, error) {
 	list, err := pages(func(offset int) ([]imageSet, int, error) {
-		resp, err := ask(ctx, c, request[*uhost.DescribeImageResponse]{action: "DescribeImage", at: at,
-			send: func(a api) (*uhost.DescribeImageResponse, error) {
-				client := a.uhost()
-				req := client.NewDescribeImageRequest()
-				req.Limit, req.Offset = sdk.Int(pageSize), sdk.Int(offset)
-				req.Zone, req.ImageId, req.ImageType = optional(q.zone), optional(q.id), optional(q.kind)
-				return client.DescribeImage(req)
-			}})
+		resp, err := ask(ctx, c, on(at, "DescribeImage", func(a api) (*uhost.DescribeImageResponse, error) {
+			client := a.uhost()
+			req := client.NewDescribeImageRequest()
+			req.Limit, req.Offset = sdk.Int(pageSize), sdk.Int(offset)
+			req.Zone, req.ImageId, req.ImageType = optional(q.zone), optional(q.id), optional(q.kind)
+			return client.DescribeImage(req)
+		}))
 		if err != nil {
 			return nil, 0, err
 		}
@@ -55,16 +54,15 @@ type hostQuery struct{ id, tag string }
 // hosts lists hosts of a region, all pages of them. An unknown id is an empty list.
 func (c *Cloud) hosts(ctx context.Context, at place, q hostQuery) ([]hostSet, error) {
 	list, err := pages(func(offset int) ([]hostSet, int, error) {
-		resp, err := ask(ctx, c, request[*uhost.DescribeUHostInstanceResponse]{action: "DescribeUHostInstance", at: at,
-			send: func(a api) (*uhost.DescribeUHostInstanceResponse, error) {
-				client := a.uhost()
-				req := client.NewDescribeUHostInstanceRequest()
-				req.Limit, req.Offset, req.Tag = sdk.Int(pageSize), sdk.Int(offset), optional(q.tag)
-				if q.id != "" {
-					req.UHostIds = []string{q.id}
-				}
-				return client.DescribeUHostInstance(req)
-			}})
+		resp, err := ask(ctx, c, on(at, "DescribeUHostInstance", func(a api) (*uhost.DescribeUHostInstanceResponse, error) {
+			client := a.uhost()
+			req := client.NewDescribeUHostInstanceRequest()
+			req.Limit, req.Offset, req.Tag = sdk.Int(pageSize), sdk.Int(offset), optional(q.tag)
+			if q.id != "" {
+				req.UHostIds = []string{q.id}
+			}
+			return client.DescribeUHostInstance(req)
+		}))
 		if err != nil {
 			return nil, 0, err
 		}

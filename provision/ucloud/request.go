@@ -41,6 +41,11 @@ type request[R any] struct {
 	secrets []string
 }
 
+// on is a request without secrets.
+func on[R any](at place, action string, send func(api) (R, error)) request[R] {
+	return request[R]{action: action, at: at, send: send}
+}
+
 // api makes SDK clients for one request.
 type api struct {
 	config     sdk.Config

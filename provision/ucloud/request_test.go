@@ -150,7 +150,8 @@ func TestNoSecretLeaves(t *testing.T) {
 					}
 				}
 			}
-			if text := err.Error(); strings.Contains(strings.Split(text, "\nending")[0], "\n") || !strings.Contains(text, "CreateUHostInstance in cn-bj2") {
+			text, _, _ := strings.Cut(err.Error(), "\nending")
+			if strings.Contains(text, "\n") || !strings.Contains(text, "CreateUHostInstance in cn-bj2") {
 				t.Errorf("got %q, want one line with the action", text)
 			}
 		})
@@ -187,23 +188,24 @@ func TestCancelledAndSlow(t *testing.T) {
 	}
 	patience := quick()
 	patience.Call = time.Hour
-	c, err := ucloud.New(ucloud.Config{PublicKey: publicKey, PrivateKey: privateKey, BaseURL: s.URL, Patience: patience}, place())
-	if err != nil {
-		t.Fatal(err)
+	patient := func() *ucloud.Cloud {
+		c, err := ucloud.New(ucloud.Config{PublicKey: publicKey, PrivateKey: privateKey, BaseURL: s.URL, Patience: patience}, place())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
 	}
 	reason := errors.New("interrupted")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go func() { <-entered; cancel(reason) }()
-	_, err = c.Bases(ctx, nil)
+	_, err := patient().Bases(ctx, nil)
 	if e, ok := errors.AsType[*ucloud.Error](err); !errors.Is(err, reason) || !ok || e.Kind() != ucloud.Other {
 		t.Errorf("cancelled: got %v, want its cause and no kind", err)
 	}
 	patience.Call = 20 * time.Millisecond
-	if c, err = ucloud.New(ucloud.Config{PublicKey: publicKey, PrivateKey: privateKey, BaseURL: s.URL, Patience: patience}, place()); err != nil {
-		t.Fatal(err)
-	}
-	_, err = c.Bases(t.Context(), nil)
-	if e, ok := errors.AsType[*ucloud.Error](err); !ok || e.Kind() != ucloud.Unavailable || !strings.HasSuffix(err.Error(), "in cn-bj2: got no answer in 20ms") {
+	_, err = patient().Bases(t.Context(), nil)
+	e, ok := errors.AsType[*ucloud.Error](err)
+	if !ok || e.Kind() != ucloud.Unavailable || !strings.HasSuffix(err.Error(), "in cn-bj2: got no answer in 20ms") {
 		t.Errorf("slow: got %v, want a timeout", err)
 	}
 }
@@ -211,7 +213,8 @@ func TestCancelledAndSlow(t *testing.T) {
 func TestGuardAndDeadServer(t *testing.T) {
 	s := newScripted(t)
 	guarded := transport.New(transport.Options{Allow: []string{"192.0.2.1:1"}})
-	c, err := ucloud.New(ucloud.Config{PublicKey: publicKey, PrivateKey: privateKey, BaseURL: s.URL, Client: guarded, Patience: quick()}, place())
+	c, err := ucloud.New(ucloud.Config{PublicKey: publicKey, PrivateKey: privateKey, BaseURL: s.URL, Client: guarded,
+		Patience: quick()}, place())
 	if err != nil {
 		t.Fatal(err)
 	}

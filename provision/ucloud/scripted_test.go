@@ -38,7 +38,8 @@ type scripted struct {
 
 func newScripted(t *testing.T) *scripted {
 	s := &scripted{tries: map[string]int{}, images: []map[string]any{baseImage("uimage-base79", "CentOS 7.9 64位", 1600000000)},
-		firewalls: []map[string]any{{"FWId": "firewall-web", "Type": "recommend web"}, {"FWId": "firewall-nonweb", "Type": "recommend non web"}}}
+		firewalls: []map[string]any{{"FWId": "firewall-web", "Type": "recommend web"},
+			{"FWId": "firewall-nonweb", "Type": "recommend non web"}}}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(s.Close)
 	return s
@@ -100,7 +101,8 @@ func (s *scripted) usual(w http.ResponseWriter, action string, form url.Values) 
 		}
 		reply(w, "DataSet", list, "TotalCount", len(list))
 	case "GetRegion":
-		reply(w, "Regions", []any{map[string]any{"Region": "cn-bj2", "Zone": "cn-bj2-02"}, map[string]any{"Region": "cn-bj2", "Zone": "cn-bj2-05"},
+		reply(w, "Regions", []any{map[string]any{"Region": "cn-bj2", "Zone": "cn-bj2-02"},
+			map[string]any{"Region": "cn-bj2", "Zone": "cn-bj2-05"},
 			map[string]any{"Region": "cn-sh2", "Zone": "cn-sh2-02"}, map[string]any{"Region": "hk", "Zone": "hk-02"}})
 	case "GetProjectList":
 		reply(w, "ProjectSet", []any{map[string]any{"ProjectId": "org-1", "IsDefault": true}, map[string]any{"ProjectId": "org-2"}})

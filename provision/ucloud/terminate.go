@@ -90,9 +90,14 @@ func (c *Cloud) endHost(ctx context.Context, at place, name, id string) error {
 		return false, final(refused)
 	})
 	if errors.Is(err, errTooLong) {
-		err = errors.Join(&StateError{What: fmt.Sprintf("host %q", name), State: state, Want: "it gone", After: c.patience.Gone}, refused)
+		err = errors.Join(c.stays(fmt.Sprintf("host %q", name), state), refused)
 	}
 	return err
+}
+
+// stays is the error of what does not go.
+func (c *Cloud) stays(what, state string) error {
+	return &StateError{What: what, State: state, Want: "it gone", After: c.patience.Gone}
 }
 
 // pusher limits how often what a state asks for is done: after some time in that state, and then twenty times in all.
@@ -126,60 +131,58 @@ func final(err error) error {
 // stop waits until a host is off, after a clean shutdown if it can be had: one that hangs loses its power, for its disk
 // was synced when it was cleaned.
 func (c *Cloud) stop(ctx context.Context, h *host) error {
-	for _, graceful := range []bool{true, false} {
-		err := c.waitStopped(ctx, h, graceful)
-		if !errors.Is(err, errTooLong) {
-			return err
-		}
-		if graceful {
-			c.say("warning: host %s did not shut down in %v; its power goes", h.Name(), c.patience.Stop)
-		}
+	what, state := fmt.Sprintf("host %q", h.Name()), ""
+	wait := func(graceful bool) error {
+		push := c.pusher()
+		return c.poll(ctx, c.patience.Stop, func(ctx context.Context) (bool, error) {
+			set, ok, err := c.host(ctx, h.at, h.id)
+			state = set.State
+			switch {
+			case err != nil:
+				return false, err
+			case !ok:
+				return false, &StateError{What: what, Want: hostStopped}
+			case state == hostStopped || graceful && state != hostRunning:
+				return state == hostStopped, nil
+			}
+			return false, final(push(state, 0, func() error { return c.power(ctx, h.at, h.id, graceful) }))
+		})
 	}
-	return &StateError{What: fmt.Sprintf("host %q", h.Name()), State: "not " + hostStopped, Want: hostStopped, After: c.patience.Stop}
-}
-
-func (c *Cloud) waitStopped(ctx context.Context, h *host, graceful bool) error {
-	push := c.pusher()
-	return c.poll(ctx, c.patience.Stop, func(ctx context.Context) (bool, error) {
-		set, ok, err := c.host(ctx, h.at, h.id)
-		switch {
-		case err != nil:
-			return false, err
-		case !ok:
-			return false, &StateError{What: fmt.Sprintf("host %q", h.Name()), Want: hostStopped}
-		case set.State == hostStopped:
-			return true, nil
-		case graceful && set.State != hostRunning:
-			return false, nil
-		}
-		return false, final(push(set.State, 0, func() error { return c.power(ctx, h.at, h.id, graceful) }))
-	})
+	err := wait(true)
+	if errors.Is(err, errTooLong) {
+		c.say("warning: host %s did not shut down in %v; its power goes", h.Name(), c.patience.Stop)
+		err = wait(false)
+	}
+	if errors.Is(err, errTooLong) {
+		return &StateError{What: what, State: state, Want: hostStopped, After: c.patience.Stop}
+	}
+	return err
 }
 
 // power takes a host's power, or presses its button.
 func (c *Cloud) power(ctx context.Context, at place, id string, graceful bool) error {
 	var err error
 	if graceful {
-		_, err = ask(ctx, c, request[*uhost.StopUHostInstanceResponse]{action: "StopUHostInstance", at: at, send: func(a api) (*uhost.StopUHostInstanceResponse, error) {
+		_, err = ask(ctx, c, on(at, "StopUHostInstance", func(a api) (*uhost.StopUHostInstanceResponse, error) {
 			client := a.uhost()
 			return client.StopUHostInstance(stopRequest(client, id))
-		}})
+		}))
 		return err
 	}
-	_, err = ask(ctx, c, request[*uhost.PoweroffUHostInstanceResponse]{action: "PoweroffUHostInstance", at: at, send: func(a api) (*uhost.PoweroffUHostInstanceResponse, error) {
+	_, err = ask(ctx, c, on(at, "PoweroffUHostInstance", func(a api) (*uhost.PoweroffUHostInstanceResponse, error) {
 		client := a.uhost()
 		req := client.NewPoweroffUHostInstanceRequest()
 		req.UHostId = sdk.String(id)
 		return client.PoweroffUHostInstance(req)
-	}})
+	}))
 	return err
 }
 
 func (c *Cloud) terminate(ctx context.Context, at place, id string) error {
-	_, err := ask(ctx, c, request[*uhost.TerminateUHostInstanceResponse]{action: "TerminateUHostInstance", at: at, send: func(a api) (*uhost.TerminateUHostInstanceResponse, error) {
+	_, err := ask(ctx, c, on(at, "TerminateUHostInstance", func(a api) (*uhost.TerminateUHostInstanceResponse, error) {
 		client := a.uhost()
 		return client.TerminateUHostInstance(terminateRequest(client, id))
-	}})
+	}))
 	return err
 }
 

@@ -69,7 +69,7 @@ type Patience struct {
 	// Seen is how long what was made may be missing from listings; 20 s. Only where an answer was lost, and nothing is
 	// found, all of it is waited.
 	Seen time.Duration
-	// Poll is the wait after the first look at a state that is to come, growing to 50 times that; 100 ms.
+	// Poll is the wait after the first look at a state that is to come, growing to 100 times that; 50 ms.
 	Poll time.Duration
 	// Retry is the wait after a request that failed for a passing reason, doubled each time; 500 ms.
 	Retry time.Duration
@@ -87,7 +87,7 @@ func (p Patience) withDefaults() Patience {
 		Image: cmp.Or(p.Image, time.Hour),
 		Gone:  cmp.Or(p.Gone, 5*time.Minute),
 		Seen:  cmp.Or(p.Seen, 20*time.Second),
-		Poll:  cmp.Or(p.Poll, 100*time.Millisecond),
+		Poll:  cmp.Or(p.Poll, 50*time.Millisecond),
 		Retry: cmp.Or(p.Retry, 500*time.Millisecond),
 	}
 }

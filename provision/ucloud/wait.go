@@ -23,7 +23,7 @@ func (c *Cloud) poll(ctx context.Context, limit time.Duration, look func(context
 	over := &limitError{limit}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, over)
 	defer cancel()
-	for wait := c.patience.Poll; ; wait = min(wait*3/2, 50*c.patience.Poll) {
+	for wait := c.patience.Poll; ; wait = min(wait*3/2, 100*c.patience.Poll) {
 		done, err := look(ctx)
 		if !done && err == nil {
 			if err = transport.Sleep(ctx, wait/2+rand.N(wait/2+1)); err == nil {
