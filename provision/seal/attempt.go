@@ -88,7 +88,7 @@ func readPacket(ethertype uint16, hardware []byte, packet []byte) (Attempt, kind
 			}
 			return a, attempt
 		case *layers.TCP:
-			if l.SYN && !l.ACK {
+			if l.SYN && !l.ACK || len(l.Contents) == 0 { // cut off
 				return a, attempt
 			}
 			return a, answer // whoever begins a connection sends a SYN first

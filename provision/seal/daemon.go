@@ -37,6 +37,7 @@ func (s sealing) start(ctx context.Context) error {
 	// Not by its name: the file may be gone or another one. No standard streams, and a session of its own, so that it
 	// neither holds nor follows the connection over which it was started.
 	cmd := exec.Command("/proc/self/exe", append([]string{Verb, "daemon"}, s.args()...)...)
+	cmd.Args[0] = os.Args[0] // the name by which the program knows itself, and which shows in a process list
 	cmd.Dir, cmd.Env = "/", []string{"PATH=" + commandPath, "LANG=C.UTF-8"}
 	cmd.ExtraFiles = []*os.File{in}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -172,29 +173,10 @@ func (d *daemon) close() error {
 	return nil
 }
 
-// request is what an agent asks of the daemon.
-type request struct {
-	Do string `json:"do"` // link or background
-}
-
-// reply is the daemon's answer. With that to "link" comes the network's handle (unix(7), SCM_RIGHTS); the link stays as
-// long as the connection.
-type reply struct {
-	Error    string    `json:"error,omitempty"`
-	Attempts []Attempt `json:"attempts,omitempty"`
-	Index    int       `json:"index,omitempty"` // of eth0
-}
-
-// entered follows a request for a link, before the command runs.
-type entered struct {
-	Mounts uint64 `json:"mounts"` // inode of the command's mount namespace
-}
-
 func (d *daemon) serve(conn *net.UnixConn) {
 	defer conn.Close()
-	in := json.NewDecoder(conn)
 	var q request
-	if err := in.Decode(&q); err != nil {
+	if err := json.NewDecoder(conn).Decode(&q); err != nil {
 		return
 	}
 	if err := d.check(); err != nil { // somebody took the rules away: no verdict can be trusted
@@ -203,7 +185,7 @@ func (d *daemon) serve(conn *net.UnixConn) {
 	}
 	switch q.Do {
 	case "link":
-		d.serveLink(conn, in)
+		d.serveLink(conn)
 	case "background":
 		send(conn, reply{Attempts: d.record.Attempts()}, nil)
 	}
@@ -216,7 +198,7 @@ func (d *daemon) check() error {
 }
 
 // serveLink lends a link to an agent. When it is gone, whatever it left in the link's network goes too.
-func (d *daemon) serveLink(conn *net.UnixConn, in *json.Decoder) {
+func (d *daemon) serveLink(conn *net.UnixConn) {
 	l, err := d.gateway.Connect()
 	if err != nil {
 		send(conn, reply{Error: err.Error()}, nil)
@@ -226,29 +208,14 @@ func (d *daemon) serveLink(conn *net.UnixConn, in *json.Decoder) {
 	if err := send(conn, reply{Index: l.index}, l.ns); err != nil {
 		return
 	}
-	var e entered
-	for in.Decode(&e) == nil { // until the connection ends
-	}
-	network, err := inode(l.ns)
+	// The handle, not its number: that of a namespace that is gone may soon be another's.
+	_, mounts, err := receive(conn)
 	if err != nil {
-		return
+		return // it ended before its command began
 	}
+	defer mounts.Close()
+	conn.Read(make([]byte, 1)) // until the connection ends
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
-	KillAll(ctx, inSpaces(network, e.Mounts)) // there is nobody to tell
-}
-
-// send writes a message with a file.
-func send(conn *net.UnixConn, m any, file *os.File) error {
-	data, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	data = append(data, '\n')
-	if file != nil {
-		_, _, err = conn.WriteMsgUnix(data, unix.UnixRights(int(file.Fd())), nil)
-		return err
-	}
-	_, err = conn.Write(data)
-	return err
+	killIn(ctx, l.ns, mounts) // there is nobody to tell
 }

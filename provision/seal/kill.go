@@ -62,12 +62,17 @@ func NamespaceOf(pid int, kind string) uint64 {
 	return st.Ino
 }
 
-// inSpaces accepts processes in a network or a mount namespace; 0 is none.
-func inSpaces(network, mounts uint64) func(pid int) bool {
-	return func(pid int) bool {
-		net, mnt := NamespaceOf(pid, "net"), NamespaceOf(pid, "mnt")
-		return net != 0 && net == network || mnt != 0 && mnt == mounts
+// killIn kills all processes in a network or a mount namespace, which the handles keep from being another's meanwhile.
+func killIn(ctx context.Context, network, mounts *os.File) error {
+	net, err := inode(network)
+	if err != nil {
+		return err
 	}
+	mnt, err := inode(mounts)
+	if err != nil {
+		return err
+	}
+	return KillAll(ctx, func(pid int) bool { return NamespaceOf(pid, "net") == net || NamespaceOf(pid, "mnt") == mnt })
 }
 
 func inode(f *os.File) (uint64, error) {

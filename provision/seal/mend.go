@@ -17,7 +17,7 @@ func (n *ownNetwork) mend() error {
 	if n.bound == nil {
 		n.bound = map[string]bool{}
 	}
-	n.mendErr = errors.Join(n.keepBound(), removeBroadcasts())
+	n.mendErr = errors.Join(n.keepBound(), n.removeBroadcasts())
 	return n.mendErr
 }
 
@@ -37,13 +37,14 @@ func (n *ownNetwork) keepMending(ctx context.Context) error {
 }
 
 // removeBroadcasts removes the routes to the broadcast addresses and IPv6 multicast groups of the host's interfaces. They
-// stand in the table of local addresses, before our rules.
-func removeBroadcasts() error {
+// stand in the table of local addresses, before our rules. A client over IPv6 needs the groups, to learn who the host is:
+// then what processes send to them reaches the neighbours, and is listed.
+func (n *ownNetwork) removeBroadcasts() error {
 	own, err := netlink.LinkByName(ownName)
 	if err != nil {
 		return err
 	}
-	for _, version := range versions(true) {
+	for _, version := range versions(n.client.Is4()) {
 		routes, err := netlink.RouteListFiltered(family(version), &netlink.Route{Table: unix.RT_TABLE_LOCAL}, netlink.RT_FILTER_TABLE)
 		if err != nil {
 			return fmt.Errorf("listing local routes: %w", err)

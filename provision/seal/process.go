@@ -223,17 +223,9 @@ func (r *running) kill() error {
 		}
 		return os.NewSyscallError("kill", err)
 	}
-	network, err := inode(r.Link.ns)
-	if err != nil {
-		return err
-	}
-	mounts, err := inode(r.mounts)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
-	return KillAll(ctx, inSpaces(network, mounts))
+	return killIn(ctx, r.Link.ns, r.mounts)
 }
 
 // egress is the verdict on an isolated command, when nothing of it runs any more: every packet that it sent is either

@@ -79,13 +79,7 @@ func (r runner) isolated(ctx context.Context) error {
 		}
 		defer stop()
 	}
-	l.onEnter = func(mounts *os.File) error {
-		ino, err := inode(mounts)
-		if err != nil {
-			return err
-		}
-		return send(conn, entered{Mounts: ino}, nil)
-	}
+	l.onEnter = func(mounts *os.File) error { return send(conn, reply{}, mounts) }
 	return Place{}.Run(ctx, Process{Argv: r.argv, Stdin: r.stdin, Stdout: r.stdout, Stderr: r.stderr, Link: l})
 }
 
@@ -95,38 +89,15 @@ func borrowLink(ctx context.Context) (*net.UnixConn, *Link, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := receiveLink(conn)
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("asking the agent's daemon for a network: %w", err), conn.Close())
+	err = send(conn, request{Do: "link"}, nil)
+	if err == nil {
+		var re reply
+		var ns *os.File
+		if re, ns, err = receive(conn); err == nil {
+			return conn, &Link{ns: ns, index: re.Index}, nil
+		}
 	}
-	return conn, l, nil
-}
-
-func receiveLink(conn *net.UnixConn) (*Link, error) {
-	if err := send(conn, request{Do: "link"}, nil); err != nil {
-		return nil, err
-	}
-	data, rights := make([]byte, 4096), make([]byte, unix.CmsgSpace(4))
-	n, oobn, _, _, err := conn.ReadMsgUnix(data, rights) // sets close-on-exec
-	if err != nil {
-		return nil, err
-	}
-	var re reply
-	if err := json.Unmarshal(data[:n], &re); err != nil {
-		return nil, err
-	}
-	if re.Error != "" {
-		return nil, errors.New(re.Error)
-	}
-	messages, err := unix.ParseSocketControlMessage(rights[:oobn])
-	if err != nil || len(messages) != 1 {
-		return nil, fmt.Errorf("got %d control messages, want 1: %w", len(messages), err)
-	}
-	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 {
-		return nil, fmt.Errorf("got %d files, want 1: %w", len(fds), err)
-	}
-	return &Link{ns: os.NewFile(uintptr(fds[0]), "network"), index: re.Index}, nil
+	return nil, nil, errors.Join(fmt.Errorf("asking the agent's daemon for a network: %w", err), conn.Close())
 }
 
 func dialDaemon(ctx context.Context) (*net.UnixConn, error) {

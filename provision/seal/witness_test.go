@@ -7,7 +7,10 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/sys/unix"
 )
 
@@ -146,5 +149,89 @@ func TestAttempts(t *testing.T) {
 	}
 	if len(l.list) != maxAttempts || l.list[0].Port != 0 || l.list[1].Port != 1 || len(l.seen) != maxAttempts {
 		t.Errorf("got %d attempts, the first %v, want %d, each once", len(l.list), l.list[:2], maxAttempts)
+	}
+}
+
+// TestKinds tells who asks from who answers.
+func TestKinds(t *testing.T) {
+	tcp := func(edit func(*layers.TCP)) []gopacket.SerializableLayer {
+		l := &layers.TCP{SrcPort: 22, DstPort: 40000}
+		edit(l)
+		return []gopacket.SerializableLayer{&layers.IPv4{Version: 4, IHL: 5, Protocol: layers.IPProtocolTCP, SrcIP: net.IP{10, 9, 0, 11}, DstIP: net.IP{192, 0, 2, 1}}, l}
+	}
+	icmp := func(code uint8) []gopacket.SerializableLayer {
+		return []gopacket.SerializableLayer{
+			&layers.IPv4{Version: 4, IHL: 5, Protocol: layers.IPProtocolICMPv4, SrcIP: net.IP{10, 9, 0, 11}, DstIP: net.IP{192, 0, 2, 1}},
+			&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(code, 0)},
+		}
+	}
+	icmp6 := func(code uint8) []gopacket.SerializableLayer {
+		return []gopacket.SerializableLayer{
+			&layers.IPv6{Version: 6, NextHeader: layers.IPProtocolICMPv6, DstIP: net.ParseIP("2001:db8::1"), SrcIP: net.IPv6loopback},
+			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(code, 0)}, gopacket.Payload("\x00\x00\x00\x00"),
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		parts []gopacket.SerializableLayer
+		want  kind
+	}{
+		{"syn", tcp(func(l *layers.TCP) { l.SYN = true }), attempt},
+		{"syn with data and urgent", tcp(func(l *layers.TCP) { l.SYN, l.URG, l.ECE = true, true, true }), attempt},
+		{"syn and ack", tcp(func(l *layers.TCP) { l.SYN, l.ACK = true, true }), answer},
+		{"ack", tcp(func(l *layers.TCP) { l.ACK = true }), answer},
+		{"rst", tcp(func(l *layers.TCP) { l.RST = true }), answer},
+		{"echo", icmp(8), attempt},
+		{"echo reply", icmp(0), answer},
+		{"unreachable", icmp(3), answer},
+		{"timestamp", icmp(13), attempt},
+		{"echo over IPv6", icmp6(128), attempt},
+		{"echo reply over IPv6", icmp6(129), answer},
+		{"unreachable over IPv6", icmp6(1), answer},
+		{"neighbour solicitation", icmp6(135), noise},
+	} {
+		buf := gopacket.NewSerializeBuffer()
+		if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true}, tt.parts...); err != nil {
+			t.Fatal(err)
+		}
+		ethertype := uint16(unix.ETH_P_IP)
+		if buf.Bytes()[0]>>4 == 6 {
+			ethertype = unix.ETH_P_IPV6
+		}
+		if a, got := readPacket(ethertype, nil, buf.Bytes()); got != tt.want {
+			t.Errorf("%s: got kind %d, %+v, want %d", tt.name, got, a, tt.want)
+		}
+		if _, got := readPacket(ethertype, nil, buf.Bytes()[:len(buf.Bytes())-4]); tt.want == attempt && got != attempt {
+			t.Errorf("%s, cut off: got kind %d, want an attempt", tt.name, got)
+		}
+	}
+}
+
+// TestReplies shows that a witness passes over what goes to the client, and over nothing else.
+func TestReplies(t *testing.T) {
+	host, outside := pair(t)
+	for _, tt := range []struct{ client, server, other string }{
+		{"10.9.0.1", "10.9.0.11", "10.9.0.2"}, {"2001:db8:9::1", "2001:db8:9::11", "2001:db8:9::2"},
+	} {
+		outside.must("ip addr replace 2001:db8:9::2/64 dev eth0 nodad")
+		host.greet(net.JoinHostPort(tt.server, "22"))
+		replies := netip.AddrPortFrom(netip.MustParseAddr(tt.client), 22)
+		w, err := openWitness(host.net, view{index: -1, isolated: true, replies: replies})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.close()
+		if _, err := outside.dial(tt.client, tt.server, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := w.drain(); err != nil || len(got) != 0 {
+			t.Errorf("replies to %s: got %v, %v, want none", tt.client, got, err)
+		}
+		if _, err := outside.dial(tt.other, tt.server, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := w.drain(); err != nil || len(got) == 0 || got[0].Address != tt.other {
+			t.Errorf("replies to %s: got %v, %v, want them", tt.other, got, err)
+		}
 	}
 }
