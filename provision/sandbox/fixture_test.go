@@ -149,7 +149,7 @@ func config(s *sandbox.Sandbox) (ucloud.Config, auth.Credential) {
 }
 
 // patience is how long a state may take to come.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 type values map[string]string
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/offbake/offbake/provision/guest"
@@ -16,13 +17,21 @@ import (
 // outputDelay is how long output is awaited, after a command has ended, that may come from what it left running.
 const outputDelay = 5 * time.Second
 
-// launcher tells the number that the command has in the guest, which signals need, and then becomes the command.
-const launcher = `echo "$$" && exec env "$@"`
+// signalTimeout is long for a kill(1); a guest that is that busy is about to be ended.
+const signalTimeout = 20 * time.Second
+
+// launcher runs the command in a session of its own and tells its number in the guest first. guest.Run ends whatever is in
+// the session that it made; sshd leaves running what a command started and did not wait for, and so does this.
+const launcher = `exec 3<&0 4>&2 2>/dev/null
+exec_command='echo "$$" && exec env "$@"'
+setsid sh -c "$exec_command" sh "$@" <&3 2>&4 3<&- 4>&- &
+exec <&- 3<&-
+wait "$!"`
 
 // exec is Machine.Exec.
 func (m *guestMachine) exec(ctx context.Context, e Exec) (status int, err error) {
 	g := m.running()
-	ctx, cancel := context.WithCancel(ctx)
+	over, cancel := context.WithCancel(ctx)
 	defer cancel()
 	launched := &firstLine{to: e.Stdout, line: make(chan string, 1)}
 	stdout, err := newOutput(launched)
@@ -34,21 +43,26 @@ func (m *guestMachine) exec(ctx context.Context, e Exec) (status int, err error)
 		stdout.end(ctx)
 		return 0, err
 	}
-	if e.Signals != nil {
-		go func() {
-			select {
-			case pid := <-launched.line:
-				passSignals(ctx, g, pid, e)
-			case <-ctx.Done():
+	signalled := make(chan struct{})
+	go func() {
+		defer close(signalled)
+		select {
+		case pid := <-launched.line:
+			passSignals(over, g, pid, e.Signals)
+			if ctx.Err() != nil {
+				signalGroup(g, syscall.SIGKILL, pid)
 			}
-		}()
-	}
+		case <-stdout.done: // it never began
+		}
+	}()
 	argv := append([]string{"/bin/sh", "-c", launcher, "sh"}, e.Env...)
 	err = g.Run(ctx, guest.Process{
 		Argv: append(argv, "/bin/sh", "-c", e.Command), Stdin: e.Stdin, Stdout: stdout.w, Stderr: stderr.w,
 	})
 	stdout.end(ctx)
 	stderr.end(ctx)
+	cancel()
+	<-signalled
 	var exit *guest.ExitError
 	if errors.As(err, &exit) {
 		return exit.Code, nil
@@ -56,19 +70,23 @@ func (m *guestMachine) exec(ctx context.Context, e Exec) (status int, err error)
 	return 0, err
 }
 
-// passSignals sends signals to the command and its children until ctx ends.
-func passSignals(ctx context.Context, g *guest.Guest, pid string, e Exec) {
+// passSignals sends signals to the command and its children until over ends.
+func passSignals(over context.Context, g *guest.Guest, pid string, signals <-chan syscall.Signal) {
 	for {
 		select {
-		case <-ctx.Done():
+		case <-over.Done():
 			return
-		case sig := <-e.Signals:
-			// It fails only when the command has just ended.
-			g.Run(ctx, guest.Process{Argv: []string{
-				"/bin/sh", "-c", `kill -s "$1" -- "-$2"`, "sh", strconv.Itoa(int(sig)), pid,
-			}})
+		case sig := <-signals:
+			signalGroup(g, sig, pid)
 		}
 	}
+}
+
+// signalGroup fails only where the command, or the guest, has just ended.
+func signalGroup(g *guest.Guest, sig syscall.Signal, pid string) {
+	ctx, cancel := context.WithTimeout(context.Background(), signalTimeout)
+	defer cancel()
+	g.Run(ctx, guest.Process{Argv: []string{"/bin/sh", "-c", `kill -s "$1" -- "-$2"`, "sh", strconv.Itoa(int(sig)), pid}})
 }
 
 // output is a pipe from a command to a writer. The command has the pipe's end itself, so that a reader who is slow

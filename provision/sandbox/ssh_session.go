@@ -52,10 +52,9 @@ func (s *sshServer) session(sess ssh.Session) {
 	}
 	status, err := s.exec(channel, e)
 	switch {
+	case channel.Err() != nil: // the client went away, with this channel or altogether
 	case err != nil:
-		if channel.Err() == nil { // else it was the client who went away
-			s.log.Warn("ssh: running a command", "error", err)
-		}
+		s.log.Warn("ssh: running a command", "cause", err)
 		connOf(channel).cut()
 	case drop: // it printed nothing
 		connOf(channel).cut()
