@@ -20,17 +20,13 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/offbake/offbake/provision"
+	"github.com/offbake/offbake/provision/seal"
 )
 
 //go:embed steps/*.sh
 var steps embed.FS
 
-// The agent's side of these is the verb host-agent.
 const (
-	agentDir      = "/run/offbake"
-	agentPath     = agentDir + "/offbake"
-	statusEgress  = 213 // a sealed command tried to reach something; the report lists what
-	statusUnable  = 214 // a sealed command could not be run, or not be watched; the report says why
 	reportLimit   = 8 << 20
 	messageLimit  = 2 << 10
 	agentTries    = 3
@@ -71,7 +67,7 @@ func (h *Host) Seal(ctx context.Context, allow netip.AddrPort) error {
 }
 
 func (h *Host) seal(ctx context.Context, allow netip.AddrPort) error {
-	if want := sealAddress(); allow != want {
+	if want := seal.Address(); allow != want {
 		return fmt.Errorf("got file server %s, want %s", allow, want)
 	}
 	if h.config.Agent == "" {
@@ -89,7 +85,7 @@ func (h *Host) seal(ctx context.Context, allow netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	_, err = h.ask(ctx, provision.Command{Argv: []string{agentPath, "host-agent", "seal",
+	_, err = h.ask(ctx, provision.Command{Argv: []string{seal.Program, seal.Verb, "seal",
 		"--root", provision.Root, "--client", client, "--port", port}})
 	return err
 }
@@ -221,11 +217,11 @@ func (l *limited) Write(p []byte) (int, error) {
 
 // runSealed runs a command in a network of its own, by the agent.
 func (h *Host) runSealed(ctx context.Context, c provision.Command) error {
-	report := agentDir + "/report-" + strings.ToLower(rand.Text())
-	c.Argv = append([]string{agentPath, "host-agent", "run", "--report", report, "--"}, c.Argv...)
+	report := seal.Folder + "/report-" + strings.ToLower(rand.Text())
+	c.Argv = append([]string{seal.Program, seal.Verb, "run", "--report", report, "--"}, c.Argv...)
 	err := h.runRoot(ctx, c)
 	var exit *provision.ExitError
-	if !errors.As(err, &exit) || exit.Code != statusEgress && exit.Code != statusUnable {
+	if !errors.As(err, &exit) || exit.Code != seal.ExitEgress && exit.Code != seal.ExitUnable {
 		return err
 	}
 	text, reportErr := h.ask(ctx, script("report", report))
@@ -234,7 +230,7 @@ func (h *Host) runSealed(ctx context.Context, c provision.Command) error {
 		return fmt.Errorf("reading the agent's report on host %q: %w", h.config.Name, reportErr)
 	case len(text) == 0:
 		return err // the command's own status
-	case exit.Code == statusUnable:
+	case exit.Code == seal.ExitUnable:
 		return fmt.Errorf("running a sealed command on %q: %s", h.config.Name, printable(strings.TrimSpace(string(text))))
 	}
 	attempts, err := readAttempts(text)
@@ -249,7 +245,7 @@ func (h *Host) runSealed(ctx context.Context, c provision.Command) error {
 
 // Background is what the agent has seen of the host's own daemons since Seal.
 func (h *Host) Background(ctx context.Context) ([]provision.Attempt, error) {
-	text, err := h.ask(ctx, provision.Command{Argv: []string{agentPath, "host-agent", "background"}})
+	text, err := h.ask(ctx, provision.Command{Argv: []string{seal.Program, seal.Verb, "background"}})
 	var attempts []provision.Attempt
 	if err == nil {
 		attempts, err = readAttempts(text)
@@ -266,9 +262,4 @@ func readAttempts(text []byte) ([]provision.Attempt, error) {
 		return nil, fmt.Errorf("got %q: %w", text[:min(len(text), 80)], err)
 	}
 	return list, nil
-}
-
-// sealAddress is where the agent serves files.
-func sealAddress() netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 213, 0, 1}), 80)
 }

@@ -203,8 +203,8 @@ func (w *sweep) do(t *testing.T, limit time.Duration) {
 		}
 		h.Close()
 	}
-	if took := time.Since(start); took > limit+2*time.Second {
-		t.Errorf("it took %v, want at most %v", took, limit)
+	if took := time.Since(start); took > limit+3*time.Second { // for killing what runs
+		t.Errorf("it took %v, want at most %v", took, limit+3*time.Second)
 	}
 	for _, err := range append(w.runs[:], w.connect) {
 		if err != nil && !strings.Contains(err.Error(), hostName) && !errors.Is(err, context.DeadlineExceeded) {
@@ -246,7 +246,7 @@ func TestFaultSweep(t *testing.T) {
 				}
 				limit := 5 * time.Minute
 				if all {
-					limit = 8 * time.Second
+					limit = 4 * time.Second
 				}
 				w.do(t, limit)
 				if all {

@@ -3,6 +3,7 @@ package remote
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,9 +18,9 @@ import (
 // returned nothing is written to Stdout and Stderr any more; a Read of Stdin may still be going on if the command ended
 // without reading all. A Stdin that fails ends the command.
 //
-// Where ctx ends first, the host is told to kill the command (OpenSSH does from 7.9 on; older ones leave it without
-// input and output) and Run returns ctx's cause. A connection that is found broken before the host was asked to run the
-// command is made again, once; one that breaks afterwards is a *LostError, for the command may or may not have run.
+// Where ctx ends first, the command and what it started are killed and Run returns ctx's cause; after 3 s at most, then
+// perhaps without having killed it. A connection that is found broken before the host was asked to run the command is made
+// again, once; one that breaks afterwards is a *LostError, for the command may or may not have run, and may run on.
 // Eight commands run at once; more wait for their turn.
 func (h *Host) Run(ctx context.Context, c provision.Command) error {
 	if len(c.Argv) == 0 {
@@ -33,10 +34,14 @@ func (h *Host) Run(ctx context.Context, c provision.Command) error {
 
 // runRoot runs a command as root in the host's own network.
 func (h *Host) runRoot(ctx context.Context, c provision.Command) error {
+	return h.runUser(ctx, h.asRoot(c))
+}
+
+func (h *Host) asRoot(c provision.Command) provision.Command {
 	if h.config.User != "root" {
 		c.Argv = append([]string{"sudo", "-n"}, c.Argv...)
 	}
-	return h.runUser(ctx, c)
+	return c
 }
 
 // runUser runs a command as the user who logs in.
@@ -64,6 +69,7 @@ func (h *Host) runUser(ctx context.Context, c provision.Command) error {
 		return fmt.Errorf("running %s on %q: %w", brief(c.Argv), h.config.Name, err)
 	}
 	defer h.release(s.link)
+	s.mark = strings.ToLower(rand.Text()[:16])
 	return s.run(ctx, c)
 }
 

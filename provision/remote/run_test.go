@@ -77,12 +77,12 @@ func TestRunAsUser(t *testing.T) {
 	})
 }
 
-// TestRunStreams sends 20 MB through a host that gives it back.
+// TestRunStreams sends 8 MB through a host that gives it back.
 func TestRunStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
 		h := connected(t, s, s.clientConfig())
-		const size = 20 << 20
+		const size = 8 << 20
 		in, out := newSum(), newSum()
 		src := io.TeeReader(io.LimitReader(rand.Reader, size), in)
 		if err := h.Run(t.Context(), provision.Command{Argv: []string{"cat"}, Stdin: src, Stdout: out}); err != nil {
@@ -153,19 +153,20 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		limit time.Duration
 	}{
 		"killed":              {&server{}, "hang", 0},
-		"deaf to signals":     {&server{run: func(c *call) int { <-c.gone; return 0 }}, "x", time.Second},
+		"killed by a signal":  {&server{signals: true}, "hang", 0},
+		"deaf to signals":     {&server{run: func(c *call) int { <-c.gone; return 0 }}, "x", 3 * time.Second},
 		"hangs after its end": {&server{afterExit: func(*call, ssh.Channel) bool { return true }}, "true", 0},
 		"opens no session":    {&server{onOpen: func(int, ssh.NewChannel) bool { return false }}, "true", 0},
 		"refuses sessions": {&server{onOpen: func(_ int, c ssh.NewChannel) bool {
 			c.Reject(ssh.ResourceShortage, "")
 			return false
 		}}, "true", 0},
-		"does not say whether it runs it": {&server{onExec: func(int, *ssh.Request) bool { return false }}, "true", time.Second},
+		"does not say whether it runs it": {&server{onExec: func(int, *ssh.Request) bool { return false }}, "true", 3 * time.Second},
 		"hangs": {&server{run: func(c *call) int {
 			c.conn.(*pipe).out.hung.set()
 			<-c.gone
 			return 0
-		}}, "x", time.Second},
+		}}, "x", 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -42,6 +43,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 		private := ed25519.NewKeyFromSeed([]byte("0123456789abcdefghijklmnopqrstuv"))
 		c.Key = plain{c.Key, private, "text of the private key"}
 		c.Log = func(line string) { fmt.Fprintln(&lines, line) }
+		c.AuthPatience = 2 * time.Second
 		h := connected(t, s, c)
 		var texts []string
 		run := func(ctx context.Context) {

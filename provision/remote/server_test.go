@@ -47,13 +47,15 @@ type server struct {
 	onOpen    func(n int, c ssh.NewChannel) bool
 	onExec    func(n int, r *ssh.Request) bool
 	config    func(c *ssh.ServerConfig)
+	signals   bool                               // obeyed; OpenSSH does not for root
 	afterExit func(c *call, ch ssh.Channel) bool // true leaves the session open
 	run       func(c *call) int                  // instead of the commands of builtin; negative for no exit status
 
 	mu                  sync.Mutex
 	dials, opens, execs int
 	logins              int
-	commands            []string
+	commands            []string // without what makes them findable
+	marks               map[string]context.CancelFunc
 	conns               []net.Conn
 }
 
@@ -182,18 +184,39 @@ func (s *server) session(c net.Conn, gone <-chan struct{}, ch ssh.Channel, reqs 
 			if s.onExec != nil && !s.onExec(s.next(&s.execs), r) {
 				continue
 			}
-			line := string(r.Payload[4:])
-			s.mu.Lock()
-			s.commands = append(s.commands, line)
-			s.mu.Unlock()
+			line := s.note(string(r.Payload[4:]), cancel)
 			r.Reply(true, nil)
 			go s.command(&call{ctx, gone, line, ch, ch, ch.Stderr(), c}, ch)
 		case "signal":
-			cancel()
+			if s.signals {
+				cancel()
+			}
 		default:
 			r.Reply(false, nil)
 		}
 	}
+}
+
+// note keeps a command line and how to kill what has its mark. It returns what runs.
+func (s *server) note(line string, cancel context.CancelFunc) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	words := strings.Split(line, "' '")
+	if last := len(words) - 1; words[last-1] == "kill" && strings.Contains(line, "# Kills the command") {
+		if kill := s.marks[strings.Trim(words[last], "'")]; kill != nil {
+			kill()
+		}
+		return "'true'"
+	}
+	if program, rest, ok := strings.Cut(line, "' 'sh' "); ok && strings.HasPrefix(program, "'/bin/sh' '-c' '\"$@\"; exit $? # offbake ") {
+		if s.marks == nil {
+			s.marks = map[string]context.CancelFunc{}
+		}
+		s.marks[program[strings.LastIndex(program, " ")+1:]] = cancel
+		line = rest
+	}
+	s.commands = append(s.commands, line)
+	return line
 }
 
 func (s *server) command(c *call, ch ssh.Channel) {

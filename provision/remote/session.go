@@ -15,7 +15,6 @@ import (
 )
 
 const (
-	killGrace   = time.Second     // for the host to say that it has killed a command
 	outputDelay = 5 * time.Second // how long more output is awaited of a command that has ended
 	outputLimit = time.Minute     // and how long at most while some comes
 )
@@ -32,6 +31,7 @@ type session struct {
 	link *link
 	ch   ssh.Channel
 	what string // the command, for people
+	mark string // by which it can be found on the host, "" for what need not be found
 	gate gate
 
 	exited chan struct{} // closed when the command has ended, or the session without that
@@ -93,7 +93,7 @@ func signalNumber(name string) int {
 func (s *session) run(ctx context.Context, c provision.Command) error {
 	s.what = brief(c.Argv)
 	defer s.close()
-	if err := s.exec(ctx, commandLine(c.Argv)); err != nil {
+	if err := s.exec(ctx, commandLine(marked(s.mark, c.Argv))); err != nil {
 		return err
 	}
 	output := s.copyOutput(c.Stdout, c.Stderr)
@@ -238,21 +238,6 @@ func (s *session) drain(ctx context.Context, output <-chan struct{}) error {
 			}
 			seen = now
 		}
-	}
-}
-
-// kill has the host kill the command. Where the host does not say that it did, the connection takes no more commands: it
-// is closed, which leaves the command without input and output.
-func (s *session) kill() {
-	s.host.running.Go(func() {
-		s.ch.SendRequest("signal", false, ssh.Marshal(&struct{ Name string }{"KILL"})) //nolint:errcheck // see below
-	})
-	t := time.NewTimer(killGrace)
-	defer t.Stop()
-	select {
-	case <-s.exited:
-	case <-t.C:
-		s.host.retire(s.link)
 	}
 }
 

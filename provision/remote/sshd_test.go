@@ -1,0 +1,149 @@
+package remote_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/offbake/offbake/provision"
+	"github.com/offbake/offbake/provision/remote"
+)
+
+// sshd is a stock OpenSSH server on loopback, with processes, /run and accounts of its own.
+type sshd struct {
+	address string
+	hostKey ssh.PublicKey
+	user    ssh.Signer
+	dir     string // for files of the test; the server sees it too
+}
+
+// startSSHD starts a server with more lines of configuration and shell commands to run before it. It ends with the test.
+func startSSHD(t *testing.T, prepare string, lines ...string) *sshd {
+	t.Helper()
+	id, err := remote.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sshd{dir: t.TempDir(), user: id.User.Signer(), hostKey: id.Host.PublicKey()}
+	if err := os.Chmod(s.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.address = freeAddress(t)
+	_, port, _ := net.SplitHostPort(s.address)
+	s.write(t, "key", id.Host.PrivateKey(), 0o600)
+	s.write(t, "other_key", otherHostKey(t), 0o600)
+	s.write(t, "authorized_keys", id.User.AuthorizedKey()+"\n", 0o600)
+	// The hash of password, by crypt(3); other accounts are not there.
+	s.write(t, "shadow", "root:$6$offbake$tK95DNPwRIfes/A6b1wZqf5M1ee6N2FFE4fw8xuhXD5Raugoq/l3AJapbnKTQ/PyShR/hu2aqLLihrF1TYcu7.:19000:0:99999:7:::\n"+
+		"sshd:*:19000:0:99999:7:::\n", 0o600)
+	s.write(t, "config", strings.Join(append(lines, // sshd takes the first of two lines that differ
+		"ListenAddress 127.0.0.1", "Port "+port, "HostKey "+s.dir+"/other_key", "HostKey "+s.dir+"/key",
+		"AuthorizedKeysFile "+s.dir+"/authorized_keys", "StrictModes no", "PermitRootLogin yes", "UsePAM no",
+		"PidFile none", "MaxStartups 100", "LogLevel ERROR"), "\n")+"\n", 0o644)
+	s.write(t, "start", `set -eu
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /root
+mkdir -p /run/sshd
+mount --bind "$1/shadow" /etc/shadow
+`+prepare+`
+exec /usr/sbin/sshd -D -e -f "$1/config"
+`, 0o644)
+	// The server's processes are in a PID namespace that ends with unshare.
+	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", s.dir+"/start", s.dir)
+	var out locked
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("sshd said: %s", out.String())
+		}
+	})
+	return s
+}
+
+// freeAddress is one on loopback that nobody else listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// otherHostKey is a key that the server would rather show.
+func otherHostKey(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(block))
+}
+
+func (s *sshd) write(t *testing.T, name, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *sshd) config() remote.Config {
+	return remote.Config{Name: hostName, Address: s.address, User: "root", Key: s.user, HostKey: s.hostKey}
+}
+
+// connect logs in, which shows that a host is awaited; the test's end closes the connection.
+func (s *sshd) connect(t *testing.T, c remote.Config) *remote.Host {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	h, err := remote.Connect(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+// sh runs a shell program on the host and returns what it prints, its error included.
+func sh(t *testing.T, h *remote.Host, program string, args ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	c := provision.Command{Argv: append([]string{"/bin/sh", "-c", program, "sh"}, args...), Stdout: &out, Stderr: &out}
+	if err := h.Run(t.Context(), c); err != nil {
+		fmt.Fprintf(&out, "(%v)", err)
+	}
+	return out.String()
+}
+
+// eventually polls until ok, or fails the test.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within 10 s", what)
+		}
+	}
+}
