@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// QueryFormat makes `rpm -qa --qf` print what ReadInstalled reads: a line for each package, and lines for what it
-// provides, requires, conflicts with, obsoletes and holds. Its tags and its formatter are those of rpm 4.8 (2010) and of
-// every later one; CentOS 7 has 4.11.
+// QueryFormat makes `rpm -qa --qf` print the package set of a host, which is the form of rpms.base in a manifest: for each
+// package a line P (name, epoch, version, release, architecture), then what it provides (p), requires (r), conflicts with
+// (c), obsoletes (o), and its files (f). Its tags and its formatter, which prints the sign of a comparison or nothing,
+// are those of rpm 4.8 (2010) and of every later one; CentOS 7 has 4.11.
 const QueryFormat = `P|%{NAME}|%{EPOCHNUM}|%{VERSION}|%{RELEASE}|%{ARCH}\n` +
 	`[p|%{PROVIDENAME}|%{PROVIDEFLAGS:depflags}|%{PROVIDEVERSION}\n]` +
 	`[r|%{REQUIRENAME}|%{REQUIREFLAGS:depflags}|%{REQUIREVERSION}\n]` +
@@ -17,12 +18,15 @@ const QueryFormat = `P|%{NAME}|%{EPOCHNUM}|%{VERSION}|%{RELEASE}|%{ARCH}\n` +
 	`[o|%{OBSOLETENAME}|%{OBSOLETEFLAGS:depflags}|%{OBSOLETEVERSION}\n]` +
 	`[f|%{FILENAMES}\n]`
 
+// Query is the command that prints the package set of a host.
+func Query() []string { return []string{"rpm", "-qa", "--qf", QueryFormat} }
+
 const (
 	maxInstalledSize = 256 << 20 // of all lines: a machine with 3000 packages has 30 MB
 	maxInstalledLine = 1 << 20
 )
 
-// ReadInstalled reads what a host has installed, as `rpm -qa --qf QueryFormat` prints it, compressed or not. Files may be
+// ReadInstalled reads what a host has installed, as Query prints it, compressed or not. Files may be
 // left out; those that are there count as provided. Of a Package only name, version, architecture, dependencies and Files
 // are set. What is no such listing is an error that names the line.
 func ReadInstalled(r io.Reader) ([]*Package, error) {

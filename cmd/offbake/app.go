@@ -26,6 +26,7 @@ type app struct {
 	pubkeys  []string
 	key      string
 	reporter *progress.Reporter
+	warned   map[string]bool
 }
 
 const exitStatus = `
@@ -108,9 +109,16 @@ func (a *app) close() {
 	}
 }
 
+// warn tells each warning once, however often its cause is met.
 func (a *app) warn(warnings []string) {
+	if a.warned == nil {
+		a.warned = map[string]bool{}
+	}
 	for _, w := range warnings {
-		a.progress().Line("warning: %s", w)
+		if !a.warned[w] {
+			a.warned[w] = true
+			a.progress().Line("warning: %s", w)
+		}
 	}
 }
 

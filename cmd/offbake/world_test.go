@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,7 +106,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "told": told},
 		Setup:         func(env *testscript.Env) error { return w.setup(env) },
 	})
 }
@@ -151,4 +152,26 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	data[len(data)/2] ^= 1
 	ts.Check(os.WriteFile(path, data, 0o644))
+}
+
+// told fails unless the command before has told each thing that is odd about the variable files of vars.txtar once, and
+// nothing of what is in them.
+func told(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: told")
+	}
+	stderr := ts.ReadFile("stderr")
+	for _, want := range []string{
+		`variable file "mine.json" may be read by others: chmod 600 it`,
+		`variable file "team.json" is tracked by git: it may hold secrets`,
+		`variable "image_copy_name" of "mine.json" is not known to the manifest`,
+		`variable "Tags" of "mine.json" is left out: `,
+	} {
+		if n := strings.Count(stderr, "warning: "+want); n != 1 {
+			ts.Fatalf("%q was told %d times, want once:\n%s", want, n, stderr)
+		}
+	}
+	if n := strings.Count(stderr, "warning: variable"); n != 4 || strings.Contains(stderr, "s3cret") {
+		ts.Fatalf("got %d warnings, want 4, and no secret:\n%s", n, stderr)
+	}
 }
