@@ -65,6 +65,8 @@ func (a *app) hint(err error) string {
 		return "if the older bundle is what you want, push it with --allow-older"
 	case as[*bundle.ExistsError](err):
 		return "name another place; fetch replaces a bundle with --force"
+	case as[*provision.PackageError](err):
+		return "choose another base image, or take what it lacks into artifacts.rpms.install and fetch again; what the base has tells: offbake base dump"
 	case errors.As(err, &step) && step.Kept != "" && as[*inCloudError](err):
 		return "look at the host, " + step.Kept + " in the console; without ssh.password in the manifest's cloud, set one there; offbake clean ends it"
 	case errors.As(err, &step) && step.Kept != "":

@@ -27,8 +27,9 @@ const (
 // world is what the scripts find outside of themselves: the small internet of the demo, and versions of it in which
 // something is wrong.
 type world struct {
-	cluster *faulttest.Cluster
-	env     []string
+	cluster  *faulttest.Cluster
+	auditKey []byte
+	env      []string
 }
 
 // worldDir is the folder of the world, once it was made.
@@ -55,9 +56,35 @@ var theWorld = sync.OnceValues(func() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{cluster: cluster, env: []string{"INTERNET=" + httptest.NewServer(cluster).URL}}
+	auditKey, err := buildAudit(cluster, filepath.Join(dir, "audit"))
+	if err != nil {
+		return nil, err
+	}
+	w := &world{cluster: cluster, auditKey: auditKey, env: []string{"INTERNET=" + httptest.NewServer(cluster).URL}}
 	return w, w.breakThings()
 })
+
+// buildAudit serves two versions of audit-libs with the packages that are in lockstep with it, at
+// https://rpms.example/audit/, and returns the key that signs them.
+func buildAudit(cluster *faulttest.Cluster, dir string) ([]byte, error) {
+	key, err := faulttest.NewSigningKey(faulttest.KeyOptions{})
+	if err != nil {
+		return nil, err
+	}
+	lib := func(name, version string, requires ...string) faulttest.RPMSpec {
+		return faulttest.RPMSpec{Name: name, Version: version, Release: "4.el7", Requires: requires}
+	}
+	err = faulttest.BuildRepo(dir, key, lib("audit-libs", "2.8.4"), lib("audit-libs-devel", "2.8.4", "audit-libs = 2.8.4-4.el7"),
+		lib("audit-libs", "2.8.5"), lib("audit-libs-python", "2.8.5", "audit-libs = 2.8.5-4.el7"))
+	if err != nil {
+		return nil, err
+	}
+	armored, err := key.Armored()
+	if err != nil {
+		return nil, err
+	}
+	return armored, cluster.PutFolder("https://rpms.example/audit/", dir)
+}
 
 // breakThings serves one internet for each thing that can be wrong with a vendor; its URL is in the variable.
 func (w *world) breakThings() error {
@@ -127,7 +154,8 @@ func (w *world) setup(env *testscript.Env) error {
 	if err := os.Mkdir(filepath.Join(env.WorkDir, "keys"), 0o755); err != nil {
 		return err
 	}
-	for name, key := range map[string][]byte{"releases.asc": w.cluster.ReleasesKey, "rpms.asc": w.cluster.PackagesKey} {
+	for name, key := range map[string][]byte{"releases.asc": w.cluster.ReleasesKey, "rpms.asc": w.cluster.PackagesKey,
+		"audit.asc": w.auditKey} {
 		if err := os.WriteFile(filepath.Join(env.WorkDir, "keys", name), key, 0o644); err != nil {
 			return err
 		}
