@@ -94,6 +94,8 @@ func parseSealing(verb string, args []string) (sealing, error) {
 	switch {
 	case err != nil:
 		return sealing{}, fmt.Errorf("reading --client: %w", err)
+	case addr.Unmap() == linkAddr(4, ownNumber):
+		return sealing{}, fmt.Errorf("reading --client: the seal needs %s for itself", addr)
 	case !filepath.IsAbs(*root):
 		return sealing{}, fmt.Errorf("reading --root: got %q, want an absolute path", *root)
 	case *port < 1 || *port > 65535:
