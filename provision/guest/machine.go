@@ -24,10 +24,15 @@ const bootTimeout = 3 * time.Minute
 // signalPowerOff is SIGRTMIN+4, systemd's "start poweroff.target" (systemd(1), SIGNALS).
 const signalPowerOff = syscall.Signal(34 + 4)
 
+// exitReboot is how systemd-nspawn with --keep-unit ends when its guest reboots: it leaves that to its service (systemd's
+// nspawn.c, EXIT_FORCE_RESTART).
+const exitReboot = 133
+
 // machine is one systemd-nspawn with a systemd in it.
 type machine struct {
 	console *tail
 	exited  chan struct{} // closed when systemd-nspawn has ended
+	again   bool          // after exited: the guest asked to be started again
 	leader  *os.Process   // the guest's PID 1
 	// spaces are the leader's namespaces, held from the moment it was known: a process id may change its meaning.
 	spaces map[string]*os.File
@@ -69,6 +74,7 @@ func bootMachine(ctx context.Context, b boot) (*machine, error) {
 	}
 	go func() {
 		cmd.Wait() // what it says of the guest the console says better
+		m.again = cmd.ProcessState.ExitCode() == exitReboot
 		close(m.exited)
 	}()
 	if err := m.awaitReady(ctx, notify); err != nil {

@@ -32,3 +32,7 @@ func (g *Guest) Tree() (tree *os.File, err error) {
 
 // Down returns a channel that is closed when the guest has shut down, by itself, by Stop or by Close.
 func (g *Guest) Down() <-chan struct{} { return g.boot.exited }
+
+// Rebooted reports whether the guest shut down to start again, as `reboot` does in it. Starting it again is left to the
+// caller, by Copy. It is false while the guest runs.
+func (g *Guest) Rebooted() bool { return !g.boot.up() && g.boot.again }

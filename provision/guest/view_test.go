@@ -44,4 +44,25 @@ func TestView(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Error("not down after it was told to power off")
 	}
+	if g.Rebooted() {
+		t.Error("rebooted: it was told to power off")
+	}
+}
+
+func TestRebooted(t *testing.T) {
+	g := start(t, guest.Config{Name: name("reboot")})
+	if g.Rebooted() {
+		t.Error("rebooted while it runs")
+	}
+	if err := g.Run(context.Background(), guest.Process{Argv: []string{"systemctl", "reboot"}}); err != nil {
+		t.Logf("ended with its guest: %v", err)
+	}
+	select {
+	case <-g.Down():
+	case <-time.After(time.Minute):
+		t.Fatal("not down after it was told to reboot")
+	}
+	if !g.Rebooted() {
+		t.Error("down for good, want that it asks to be started again")
+	}
 }

@@ -93,11 +93,10 @@ func (s *Sandbox) note(doing string, h *uhost, err error) {
 // itself is found out here.
 func (h *uhost) advance(polls int) {
 	h.power.advance(polls)
-	if h.power.state == hostRunning && h.power.next == "" && h.down() {
-		h.power = phase{state: hostStopped}
-	}
-	if h.power.state == hostRunning && h.power.next == "" && h.down() {
-		h.power.state = hostStopped
+	if h.power.state == hostRunning && h.power.next == "" {
+		if down, rebooted := h.down(); down && !rebooted { // else restart is on its way
+			h.power = phase{state: hostStopped}
+		}
 	}
 	if h.disk.busy && h.power.state == hostRunning {
 		h.disk.busy, h.disk.seen = false, 0

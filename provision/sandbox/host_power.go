@@ -19,6 +19,22 @@ func (s *Sandbox) boot(h *uhost) {
 	})
 }
 
+// restart starts a host again that went down for that by itself, unless something else was asked for meanwhile. It waits for
+// the work that brought the host up, which may still be about to say so.
+func (s *Sandbox) restart(h *uhost) {
+	s.mu.Lock()
+	before := h.job
+	s.mu.Unlock()
+	<-before.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	up := h.power.state == hostRunning && h.power.next == "" || h.power.next == hostRunning
+	if _, rebooted := h.down(); rebooted && up && h.job == before && s.ctx.Err() == nil {
+		h.power = phase{state: hostRebooting, next: hostRunning, busy: true}
+		s.boot(h)
+	}
+}
+
 // halt starts the work behind h's way to Stopped.
 func (s *Sandbox) halt(h *uhost, hard bool) {
 	s.do(h, func(ctx context.Context) error { return s.stopHost(ctx, h, hard) }, func(err error, latest bool) {

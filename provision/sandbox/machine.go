@@ -28,6 +28,8 @@ type Machine struct {
 	// Down, unless nil, returns a channel that is closed when the machine has gone down since it was last started,
 	// by itself or by Stop.
 	Down func() <-chan struct{}
+	// Rebooted, unless nil, says after Down whether the machine went down by itself to start again. The sandbox starts it.
+	Rebooted func() bool
 	// Start, unless nil, starts the machine again after Stop, from what it then had on disk.
 	Start func(ctx context.Context) error
 	// Listen listens inside the machine, on its eth0. Nil: the SSH server is served directly.

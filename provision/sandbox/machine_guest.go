@@ -40,15 +40,16 @@ func bootGuest(ctx context.Context, c BootConfig) (*Machine, error) {
 		return nil, errors.Join(err, m.close())
 	}
 	return &Machine{
-		Exec:   m.exec,
-		Root:   fmt.Sprintf("/proc/self/fd/%d", m.tree.Fd()),
-		Listen: m.listen,
-		Dial:   func(ctx context.Context, port int) (net.Conn, error) { return m.running().Dial(ctx, port) },
-		Start:  m.start,
-		Down:   func() <-chan struct{} { return m.running().Down() },
-		Stop:   func(ctx context.Context) error { return m.running().Stop(ctx) },
-		Pack:   func(ctx context.Context, w io.Writer) error { return guest.Pack(ctx, m.running().Root(), w) },
-		Close:  m.close,
+		Exec:     m.exec,
+		Root:     fmt.Sprintf("/proc/self/fd/%d", m.tree.Fd()),
+		Listen:   m.listen,
+		Dial:     func(ctx context.Context, port int) (net.Conn, error) { return m.running().Dial(ctx, port) },
+		Start:    m.start,
+		Down:     func() <-chan struct{} { return m.running().Down() },
+		Rebooted: func() bool { return m.running().Rebooted() },
+		Stop:     func(ctx context.Context) error { return m.running().Stop(ctx) },
+		Pack:     func(ctx context.Context, w io.Writer) error { return guest.Pack(ctx, m.running().Root(), w) },
+		Close:    m.close,
 	}, nil
 }
 

@@ -55,6 +55,9 @@ func (s *Sandbox) goOnline(h *uhost, m *Machine, first bool) (*online, error) {
 			select {
 			case <-down:
 				o.close()
+				if m.Rebooted != nil && m.Rebooted() {
+					s.restart(h)
+				}
 			case <-o.closed:
 			}
 		}()

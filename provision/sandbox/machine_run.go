@@ -70,18 +70,19 @@ func (s *Sandbox) bootMachine(ctx context.Context, c BootConfig) (*Machine, erro
 	return s.o.Boot(ctx, c)
 }
 
-// down reports whether a host that bootHost started has shut down by itself.
-func (h *uhost) down() bool {
+// down reports whether a host that bootHost started has shut down by itself, and whether to start again.
+func (h *uhost) down() (down, rebooted bool) {
 	h.running.mu.Lock()
 	defer h.running.mu.Unlock()
-	if h.running.online == nil || h.running.machine.Down == nil {
-		return false
+	m := h.running.machine
+	if h.running.online == nil || m.Down == nil {
+		return false, false
 	}
 	select {
-	case <-h.running.machine.Down():
-		return true
+	case <-m.Down():
+		return true, m.Rebooted != nil && m.Rebooted()
 	default:
-		return false
+		return false, false
 	}
 }
 
