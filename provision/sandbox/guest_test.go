@@ -18,7 +18,8 @@ import (
 	"github.com/offbake/offbake/provision/sandbox"
 )
 
-// base is the root file system as a folder, unpacked once for all tests; TestMain removes it.
+// base is the root file system as a folder, unpacked once for all tests; TestMain removes it. Half of it, and most of its
+// files, are languages that nobody speaks here.
 func base(t *testing.T) string {
 	t.Helper()
 	folder := filepath.Join(os.TempDir(), fmt.Sprintf("offbake-sandbox-test-%d", os.Getpid()))
@@ -33,6 +34,7 @@ func base(t *testing.T) string {
 	}
 	must(t, os.Mkdir(folder, 0o755))
 	out, err = exec.Command("tar", "--extract", "--zstd", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--same-permissions",
+		"--exclude=*/python3*", "--exclude=*/perl*", "--exclude=*libicu*",
 		"--file="+strings.TrimSpace(string(out)), "--directory="+folder).CombinedOutput()
 	if err != nil {
 		t.Fatalf("unpacking root file system: %v: %s", err, out)
@@ -175,11 +177,12 @@ func TestGuestReap(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, cmd.Start())
-	if _, err := io.ReadFull(stdout, make([]byte, 3)); err != nil {
+	_, err = io.ReadFull(stdout, make([]byte, 3))
+	cmd.Process.Kill() // it may have ended by itself
+	cmd.Wait()
+	if err != nil {
 		t.Fatalf("a sandbox in another process: %v: %s", err, &out)
 	}
-	must(t, cmd.Process.Kill())
-	cmd.Wait()
 	if left := leftOf(t, dir); len(left) == 0 {
 		t.Fatal("a killed sandbox left nothing, so there is nothing to test")
 	}
