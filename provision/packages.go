@@ -58,8 +58,9 @@ func (w *work) compare(ctx context.Context) error {
 	return nil
 }
 
-// query prints what is installed. Not every shell tells by the exit status that there is no rpm.
-const query = `command -v rpm >/dev/null || exit 127; exec rpm -qa --qf "$1"`
+// query prints what is installed. Not every way to a host tells by the exit status that there is no rpm; and what rpm says
+// of what is not there, "(none)", it says in the host's language.
+const query = `command -v rpm >/dev/null || exit 127; LC_ALL=C exec "$@"`
 
 // installed asks a host for its packages.
 func installed(ctx context.Context, s *session) ([]*rpm.Package, error) {
@@ -74,7 +75,7 @@ func installed(ctx context.Context, s *session) ([]*rpm.Package, error) {
 		from.CloseWithError(err)
 		read <- answer{packages, err}
 	}()
-	err := s.run(ctx, Command{Argv: []string{"/bin/sh", "-c", query, "query", rpm.QueryFormat}, Stdout: to})
+	err := s.run(ctx, Command{Argv: append([]string{"/bin/sh", "-c", query, "query"}, rpm.Query()...), Stdout: to})
 	to.Close()
 	a := <-read
 	var exit *ExitError

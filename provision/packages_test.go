@@ -70,7 +70,7 @@ func (f *fake) untouched(t *testing.T) {
 			t.Errorf("got a call of %s", call)
 		}
 	}
-	if runs != 1 || !strings.Contains(f.seen.String(), "exec rpm -qa") {
+	if runs != 1 || !strings.Contains(f.seen.String(), `"rpm" "-qa"`) {
 		t.Errorf("the host was changed, by %d commands:\n%s", runs, f.seen.String())
 	}
 	f.checkNothingLeft(t)
