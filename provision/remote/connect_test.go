@@ -3,6 +3,7 @@ package remote_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -93,6 +94,27 @@ func TestConnectAwaitsTheHost(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestKeyboardInteractive logs in to a host that asks for the password in words of its own.
+func TestKeyboardInteractive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{config: func(c *ssh.ServerConfig) {
+			c.PasswordCallback, c.PublicKeyCallback = nil, nil
+			c.KeyboardInteractiveCallback = func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+				answers, err := ask("", "", []string{"Shown: ", "Password: "}, []bool{true, false})
+				if err != nil || !slices.Equal(answers, []string{"", password}) {
+					return nil, fmt.Errorf("got %q and %v", answers, err)
+				}
+				_, err = ask("", "Welcome", nil, nil)
+				return nil, err
+			}
+		}}
+		h := connected(t, s, s.clientConfig())
+		if err := h.Run(t.Context(), argv("true")); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // laterPasswords takes keys only on the first four connections.

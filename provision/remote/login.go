@@ -103,7 +103,9 @@ func (a *attempt) checkHostKey(_ string, _ net.Addr, key ssh.PublicKey) error {
 		a.wrong = a.host.wrongKey(a.want, ssh.FingerprintSHA256(key))
 		return a.wrong
 	}
-	a.want, a.seen = key, key // a connection keeps its key also over the renewals of RFC 4253 9
+	if a.seen == nil {
+		a.want, a.seen = key, key // a connection keeps its key also over the exchanges that come later (RFC 4253 9)
+	}
 	return nil
 }
 

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/offbake/offbake/provision"
 	"github.com/offbake/offbake/provision/remote"
 )
@@ -22,7 +20,7 @@ import (
 // TestOpenSSH has what only the real server can show.
 func TestOpenSSH(t *testing.T) {
 	t.Parallel()
-	s := startSSHD(t, "")
+	s := startSSHD(t, "", "RekeyLimit 16M") // keys are exchanged anew while commands run
 	h := s.connect(t, s.config())
 	t.Run("exit", func(t *testing.T) {
 		for program, want := range map[string]string{
@@ -196,5 +194,3 @@ func goroutines() int {
 	}
 	return n
 }
-
-var _ ssh.Signer

@@ -40,7 +40,7 @@ type Config struct {
 	Agent string
 	// Platform is what the host runs, as in a manifest; "" is linux/amd64.
 	Platform string
-	// Dial makes connections; nil is a net.Dialer. It is called with a context of its own time limit.
+	// Dial makes connections; nil is a net.Dialer. It must heed its context, which has a time limit of its own.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Stall is how long a connection may bring no byte, answers to keepalives included, before it counts as broken. A
 	// broken connection is dialled again for as long. 0 is 30 s.

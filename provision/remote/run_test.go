@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/offbake/offbake/provision"
+	"github.com/offbake/offbake/provision/seal"
 )
 
 func argv(words ...string) provision.Command { return provision.Command{Argv: words} }
@@ -61,18 +62,37 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// TestRunAsUser has every command but the look at the connection go through sudo.
+// TestRunAsUser has every command but the look at the connection go through sudo, which would hide that.
 func TestRunAsUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{run: func(*call) int { return 0 }}
+		s := &server{run: func(c *call) int {
+			if strings.Contains(c.line, "SSH_CONNECTION") {
+				io.WriteString(c.stdout, "192.0.2.1 50000 192.0.2.2 22")
+			}
+			return 0
+		}}
 		c := s.clientConfig()
-		c.User = "centos"
+		c.User, c.Agent = "centos", standIn(t)
 		h := connected(t, s, c)
 		if err := h.Run(t.Context(), argv("a", "b'c")); err != nil {
 			t.Fatal(err)
 		}
 		if want := `'sudo' '-n' 'a' 'b'\''c'`; !slices.Equal(s.commands, []string{want}) {
 			t.Errorf("got %q, want %q", s.commands, want)
+		}
+		if err := h.Run(t.Context(), provision.Command{Argv: []string{"a"}, Sealed: true}); err != nil {
+			t.Error(err)
+		}
+		if err := h.Seal(t.Context(), seal.Address()); err != nil {
+			t.Error(err)
+		}
+		for _, line := range s.commands {
+			if strings.HasPrefix(line, "'sudo' '-n' '") == strings.Contains(line, "SSH_CONNECTION") {
+				t.Errorf("got %q, want sudo where root is needed", line)
+			}
+		}
+		if len(s.commands) != 6 {
+			t.Errorf("got %d commands, want 6: %q", len(s.commands), s.commands)
 		}
 	})
 }

@@ -30,19 +30,27 @@ type sshd struct {
 	dir     string // for files of the test; the server sees it too
 }
 
-// startSSHD starts a server with more lines of configuration and shell commands to run before it. It ends with the test.
+// startSSHD starts a server on loopback with more lines of configuration and shell commands to run before it. It ends
+// with the test.
 func startSSHD(t *testing.T, prepare string, lines ...string) *sshd {
+	t.Helper()
+	s := newSSHD(t, freeAddress(t), prepare, lines)
+	s.start(t)
+	return s
+}
+
+// newSSHD writes a server's files.
+func newSSHD(t *testing.T, address, prepare string, lines []string) *sshd {
 	t.Helper()
 	id, err := remote.NewIdentity()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sshd{dir: t.TempDir(), user: id.User.Signer(), hostKey: id.Host.PublicKey()}
-	if err := os.Chmod(s.dir, 0o755); err != nil {
+	s := &sshd{address: address, dir: t.TempDir(), user: id.User.Signer(), hostKey: id.Host.PublicKey()}
+	ip, port, err := net.SplitHostPort(address)
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.address = freeAddress(t)
-	_, port, _ := net.SplitHostPort(s.address)
 	s.write(t, "key", id.Host.PrivateKey(), 0o600)
 	s.write(t, "other_key", otherHostKey(t), 0o600)
 	s.write(t, "authorized_keys", id.User.AuthorizedKey()+"\n", 0o600)
@@ -50,7 +58,7 @@ func startSSHD(t *testing.T, prepare string, lines ...string) *sshd {
 	s.write(t, "shadow", "root:$6$offbake$tK95DNPwRIfes/A6b1wZqf5M1ee6N2FFE4fw8xuhXD5Raugoq/l3AJapbnKTQ/PyShR/hu2aqLLihrF1TYcu7.:19000:0:99999:7:::\n"+
 		"sshd:*:19000:0:99999:7:::\n", 0o600)
 	s.write(t, "config", strings.Join(append(lines, // sshd takes the first of two lines that differ
-		"ListenAddress 127.0.0.1", "Port "+port, "HostKey "+s.dir+"/other_key", "HostKey "+s.dir+"/key",
+		"ListenAddress "+ip, "Port "+port, "HostKey "+s.dir+"/other_key", "HostKey "+s.dir+"/key",
 		"AuthorizedKeysFile "+s.dir+"/authorized_keys", "StrictModes no", "PermitRootLogin yes", "UsePAM no",
 		"PidFile none", "MaxStartups 100", "LogLevel ERROR"), "\n")+"\n", 0o644)
 	s.write(t, "start", `set -eu
@@ -61,8 +69,15 @@ mount --bind "$1/shadow" /etc/shadow
 `+prepare+`
 exec /usr/sbin/sshd -D -e -f "$1/config"
 `, 0o644)
-	// The server's processes are in a PID namespace that ends with unshare.
-	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", s.dir+"/start", s.dir)
+	return s
+}
+
+// start runs the server with more namespaces of its own, and returns the number of a process that is in all but that of
+// the processes. All of the server ends with that one.
+func (s *sshd) start(t *testing.T, spaces ...string) (pid int) {
+	t.Helper()
+	args := append(spaces, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", s.dir+"/start", s.dir)
+	cmd := exec.Command("unshare", args...)
 	var out locked
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -75,7 +90,7 @@ exec /usr/sbin/sshd -D -e -f "$1/config"
 			t.Logf("sshd said: %s", out.String())
 		}
 	})
-	return s
+	return cmd.Process.Pid
 }
 
 // freeAddress is one on loopback that nobody else listens on.
