@@ -21,8 +21,8 @@ func (a *app) sandboxCmd() *cobra.Command {
 		Long: `Serves UCloud's API and UFile on loopback, with hosts that are guests of this machine: each has an SSH server on an address
 of its own (127.213.0.0/16, port 22), a private one and, if it is asked for, a public one. Base images are the root file
 system given. When it is ready it prints one line of JSON: api, endpoint, bucket, public_key, private_key, project, region,
-zone, vpc, subnet, images. UCLOUD_API_BASE_URL points offbake, the vendor's SDKs and Packer's plugin at api. A signal ends
-it and its hosts; custom images, objects and keys stay in --dir.
+zone, vpc, subnet, images. UCLOUD_API_BASE_URL points offbake at api, and the vendor's SDKs; in templates for
+Packer it is base_url. A signal ends it and its hosts; custom images, objects and keys stay in --dir.
 
 --fault lets things go wrong: ACTION[:N]=KIND, for the N-th call of an action or each (* is any action). KIND is
 retcode:CODE, 503, drop, drop-reply, hang, stuck, stuck-disk, install-fail or unavailable.` + "\n" + exitStatus,

@@ -144,8 +144,8 @@ func (s *Sandbox) endHost(h *uhost) error {
 	return nil
 }
 
-// reapHosts removes what a sandbox that was killed left in s.work: machines, mounts, files. New calls it before anything
-// else uses s.work; s.work exists.
+// reapHosts empties s.work of machines, mounts and files: New's of what a sandbox left that was killed, before anything else
+// uses s.work, and Close's of the rest. s.work exists.
 func (s *Sandbox) reapHosts(ctx context.Context) error {
 	folders, err := filepath.Glob(filepath.Join(s.work, "hosts", "*"))
 	if err != nil {

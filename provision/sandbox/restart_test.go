@@ -22,8 +22,12 @@ func TestRestart(t *testing.T) {
 	await(t, s, "DescribeImage", values{"ImageId": copied, "Region": "hk"}, "ImageSet.0.State", "Available")
 	running(t, s, create(s))
 	images, before, described := s.Images(), s.Ready(), ok(t, s, "DescribeImage", values{"ImageId": image})
+	write(t, filepath.Join(dir, "machines", "unpacked"), "as guests do with their base")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "machines")); err != nil || len(left) != 0 {
+		t.Errorf("for machines Close left %v, %v", left, err)
 	}
 	if len(p.machines()) != 0 {
 		t.Errorf("machines after Close: %v", p.machines())

@@ -191,7 +191,8 @@ func (s *Sandbox) end() error {
 		errs = append(errs, s.objects.Close())
 	}
 	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+		// The base that guests unpacked, and what is left of a host that could not be ended.
+		errs = append(errs, s.reapHosts(context.Background()), s.lock.Close())
 	}
 	return errors.Join(errs...)
 }
