@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,14 +15,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/offbake/offbake/internal/transport"
 	"github.com/offbake/offbake/manifest"
 	"github.com/offbake/offbake/provision"
+	"github.com/offbake/offbake/provision/remote"
 	"github.com/offbake/offbake/provision/sandbox"
 	"github.com/offbake/offbake/provision/ucloud"
 )
 
 func TestBake(t *testing.T) {
-	b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit})
+	b := newBench(t, sandbox.Options{})
 	img := sweepImage(b)
 	img.Cloud.CopyTo = append(img.Cloud.CopyTo, region+"/org-sandbox2")
 	res, err := provision.Bake(t.Context(), b.request(img))
@@ -106,7 +109,7 @@ func TestHost(t *testing.T) {
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit})
+			b := newBench(t, sandbox.Options{})
 			cloud, img := b.cloud(), b.image("db", c.change)
 			base, err := cloud.Base(t.Context(), img)
 			if err != nil {
@@ -133,6 +136,42 @@ func TestHost(t *testing.T) {
 				t.Errorf("ending it, twice: %v", err)
 			}
 		})
+	}
+}
+
+// TestHostIsRecognised: another machine at the host's address is not let near the bake; without cloud-init it cannot be
+// told, which is said.
+func TestHostIsRecognised(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		b := newBench(t, sandbox.Options{NoCloudInit: without})
+		cloud, img := b.cloud(), b.image("db", nil)
+		base, err := cloud.Base(t.Context(), img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := cloud.Create(t.Context(), "offbake-run-first", base, img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer first.Close()
+		address := net.JoinHostPort(b.sandbox.Hosts()[0].Private, "22")
+		b.tune = func(c *ucloud.Config) {
+			c.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, address)
+			}
+			c.Patience.SSH = time.Second // after which the first host's password is taken for wrong
+		}
+		_, err = b.cloud().Create(t.Context(), "offbake-run-second", base, img)
+		key, ok := errors.AsType[*remote.HostKeyError](err)
+		if err == nil || ok == without || !without && key.Host != "offbake-run-second" {
+			t.Errorf("without cloud-init %v: got %v", without, err)
+		}
+		if told := strings.Contains(b.out.String(), "warning: host offbake-run-second: base image "); told != without {
+			t.Errorf("without cloud-init %v: a warning was said: %v", without, told)
+		}
+		if hosts := b.sandbox.Hosts(); len(hosts) != 1 || hosts[0].Name != "offbake-run-first" {
+			t.Errorf("got hosts %+v, want the first alone", hosts)
+		}
 	}
 }
 
@@ -163,7 +202,7 @@ func TestPasswordsDiffer(t *testing.T) {
 
 // TestTerminateByName: a process knows a host by its name alone, finds it among many, and ends all of that name.
 func TestTerminateByName(t *testing.T) {
-	b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit, Hosts: 30})
+	b := newBench(t, sandbox.Options{Hosts: 30})
 	first := b.cloud()
 	img := b.image("db", nil)
 	base, err := first.Base(t.Context(), img)
@@ -199,7 +238,7 @@ func TestTerminateByName(t *testing.T) {
 
 // TestDiscard removes what was captured, and copies of it, and nothing else.
 func TestDiscard(t *testing.T) {
-	b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit})
+	b := newBench(t, sandbox.Options{})
 	var kept []provision.Made
 	var host string
 	for i, name := range []string{"db", "other"} {
@@ -236,7 +275,7 @@ func TestDiscard(t *testing.T) {
 
 // TestCaptureTakesItsOwn: a host of another builder, and a description by which the image could not be found again.
 func TestCaptureTakesItsOwn(t *testing.T) {
-	b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit})
+	b := newBench(t, sandbox.Options{})
 	if _, err := b.cloud().Capture(t.Context(), strange{}, provision.Capture{Description: "offbake key x"}); err == nil {
 		t.Error("another builder's host: got no error")
 	}
@@ -259,7 +298,7 @@ func TestCaptureTakesItsOwn(t *testing.T) {
 type strange struct{ provision.Host }
 
 func TestImport(t *testing.T) {
-	b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit})
+	b := newBench(t, sandbox.Options{})
 	_, err := b.cloud().Import(t.Context(), ucloud.Import{Name: "x", Description: "offbake key offbake-run-x",
 		URL:    "http://" + b.ready.Bucket + ".example/nothing?Signature=" + urlSignature,
 		OSType: "CentOS", OSName: "CentOS 7.9 64位", Format: "RAW"})
@@ -298,7 +337,8 @@ func TestFiles(t *testing.T) {
 // TestNoSecretStays bakes with all output on and greps all that is left of it for all that is secret.
 func TestNoSecretStays(t *testing.T) {
 	const password = "Correct-Horse-9"
-	b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit})
+	b := newBench(t, sandbox.Options{})
+	b.tune = func(c *ucloud.Config) { c.Client = transport.New(transport.Options{Trace: &b.out}) }
 	img := sweepImage(b)
 	img.Cloud.SSH.Password = password
 	// The second fails after all was said.
@@ -329,8 +369,8 @@ func TestNoSecretStays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(text) < 5 || !strings.Contains(text["commands"], "host-agent") {
-		t.Fatalf("got %d texts, want output, error, commands, a journal entry and images", len(text))
+	if len(text) < 7 || !strings.Contains(text["commands"], "host-agent") || !strings.Contains(text["output"], "POST http://") {
+		t.Fatalf("got %d texts, want output with a trace, error, commands, a journal entry, an image and its copy", len(text))
 	}
 	secrets := []string{password, b.ready.PrivateKey, b.ready.PublicKey, urlSignature, "PRIVATE KEY", " offbake\n", "ssh-ed25519 AAAA"}
 	for where, content := range text {

@@ -45,8 +45,6 @@ type bench struct {
 	sshFault atomic.Pointer[func(n int, what string) sandbox.SSHFault]
 }
 
-const noCloudInit = true
-
 func newBench(t testing.TB, o sandbox.Options) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: t.TempDir(), park: newPark(t.TempDir())}

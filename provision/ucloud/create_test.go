@@ -21,7 +21,7 @@ import (
 // TestLostReplies: what was made although its answer was lost is found by its name and not made again.
 func TestLostReplies(t *testing.T) {
 	for _, kind := range []sandbox.FaultKind{sandbox.FaultDropReply, sandbox.FaultDrop, sandbox.FaultHTTP503} {
-		b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit})
+		b := newBench(t, sandbox.Options{})
 		b.fault.Store(pointer(func(c sandbox.Call) sandbox.Fault {
 			if c.Nth == 1 && slices.Contains([]string{"CreateUHostInstance", "CreateCustomImage", "CopyCustomImage"}, c.Action) {
 				return sandbox.Fault{Kind: kind}

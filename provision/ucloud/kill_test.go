@@ -115,7 +115,7 @@ func TestSweepKill(t *testing.T) {
 }
 
 func killOne(t *testing.T, n, k int, fault sandbox.Fault) {
-	b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit})
+	b := newBench(t, sandbox.Options{})
 	cmd, out := b.child(imagesOf(b, n)...)
 	started, dead := make(chan struct{}), make(chan struct{})
 	b.fault.Store(pointer(func(c sandbox.Call) sandbox.Fault {

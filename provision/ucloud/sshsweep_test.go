@@ -38,7 +38,7 @@ func TestSweepSSH(t *testing.T) {
 }
 
 func sweepOneSSH(t *testing.T, n int, kind sandbox.SSHFault) {
-	b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit})
+	b := newBench(t, sandbox.Options{})
 	var struck atomic.Bool
 	b.sshFault.Store(pointer(func(step int, _ string) sandbox.SSHFault {
 		if step != n {

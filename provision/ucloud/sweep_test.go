@@ -64,7 +64,7 @@ func hurry(p *ucloud.Patience) {
 // cleanRun bakes without a fault and returns the actions of its API calls, and how many SSH steps it took.
 func cleanRun(t *testing.T) (actions []string, steps int) {
 	t.Helper()
-	b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit})
+	b := newBench(t, sandbox.Options{})
 	var n atomic.Int64
 	b.sshFault.Store(pointer(func(int, string) sandbox.SSHFault { n.Add(1); return "" }))
 	res, err := provision.Bake(t.Context(), b.request(sweepImage(b)))
@@ -112,7 +112,7 @@ func TestSweepAPI(t *testing.T) {
 }
 
 func sweepOne(t *testing.T, n, k int, tr trouble) {
-	b := newBench(t, sandbox.Options{NoCloudInit: noCloudInit})
+	b := newBench(t, sandbox.Options{})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	var struck atomic.Bool
