@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ const changes = `
 mkdir -p /srv/made && chown 12:34 /srv/made && chmod 2750 /srv/made && echo made >/srv/made/file
 ln /srv/made/file /srv/made/hard; ln -s nowhere /srv/made/link; mkfifo -m 600 /srv/made/fifo; mknod /srv/made/null c 1 3
 truncate -s 50M /srv/made/sparse
-rm /etc/motd; mv /etc/dpkg /etc/moved; rm -r /usr/share/bash-completion 2>/dev/null || :
+rm /etc/motd /etc/forgotten; mv /etc/dpkg /etc/moved; rm -r /usr/share/bash-completion 2>/dev/null || :
 printf 'same size and time' >/root/a; cp -p /etc/debian_version /root/v; printf '%s' "$(sed 's/1/2/' /root/v)" >/etc/debian_version; touch -r /root/v /etc/debian_version
 echo "new line" >>/etc/profile; chmod 600 /etc/hosts`
 
@@ -71,7 +72,7 @@ func TestImage(t *testing.T) {
 	setXattr(t, filepath.Join(root, "root"), "system.posix_acl_access", "\x02\x00\x00\x00\x01\x00\x07\x00\xff\xff\xff\xff\x02\x00\x05\x00\x63\x00\x00\x00"+
 		"\x04\x00\x00\x00\xff\xff\xff\xff\x10\x00\x05\x00\xff\xff\xff\xff\x20\x00\x00\x00\xff\xff\xff\xff")
 	c := provision.Capture{Name: "thing-1.0", Key: "abc", Description: "offbake abc " + host,
-		Trial: "set -eu; grep -qx made /srv/made/file; test -d /data; systemctl is-system-running; echo x >/srv/trial"}
+		Trial: "set -eu; grep -qx made /srv/made/file; test -d /data; systemctl is-active multi-user.target; echo x >/srv/trial"}
 	t.Run("faults", func(t *testing.T) { testFaults(t, b, f, h, c, work) })
 	f.failAt(func(_ context.Context, step string) error {
 		if step == "delete" {
@@ -128,7 +129,8 @@ func testDisk(t *testing.T, base, image, tree string) {
 	if a, b := must(os.Stat(base)).Size(), must(os.Stat(image)).Size(); a != b {
 		t.Errorf("got %d bytes, want %d", b, a)
 	}
-	sh(t, `cmp --bytes="$((2 * 1024 * 1024))" "$1" "$2"`, base, image) // MBR, gap and first partition
+	sh(t, `cmp --bytes="$((2 * 1024 * 1024))" "$1" "$2"`, base, image)                     // MBR, gap and first partition
+	sh(t, `grep -qa forgotten-by-all "$1"; ! grep -qa forgotten-by-all "$2"`, base, image) // no deleted file's blocks
 	where := `debugfs -R "blocks /boot/loader" "$1?offset=$((2 * 1024 * 1024))" 2>/dev/null`
 	if got, want := sh(t, where, image), sh(t, where, base); got != want || strings.TrimSpace(want) == "" {
 		t.Errorf("boot loader's blocks: got %q, want %q", got, want)
@@ -162,9 +164,9 @@ func testAgain(t *testing.T, image string) {
 	b := mustOpen(t, disk.Config{Base: image, Work: work, Target: f.target(), Format: disk.QCOW2, KeepUpload: true})
 	host := name("second")
 	h := create(t, b, host, manifest.Image{})
-	got := run(t, h, `stat -c '%a %u:%g %h %n' /srv/made /srv/made/file; cat /srv/made/hard; systemctl is-system-running
+	got := run(t, h, `stat -c '%a %u:%g %h %n' /srv/made /srv/made/file; cat /srv/made/hard; systemctl is-active multi-user.target
 		echo SELINUX=enforcing >/etc/selinux/config`)
-	if want := "2750 12:34 2 /srv/made\n644 0:34 2 /srv/made/file\nmade\nrunning\n"; got != want {
+	if want := "2750 12:34 2 /srv/made\n644 0:34 2 /srv/made/file\nmade\nactive\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if _, err := b.Capture(t.Context(), h, provision.Capture{Name: "thing-1.1", Description: "offbake def " + host}); err != nil {
@@ -263,14 +265,14 @@ func cancelling(at string) func(context.Context, func(), string) error {
 
 // cancelAt cancels once a program with both texts in its arguments runs.
 func cancelAt(t *testing.T, cancel func(), texts ...string) {
-	if !runs(texts...) {
+	if running(texts...) == 0 {
 		t.Errorf("no process with %q", texts)
 	}
 	cancel()
 }
 
-// runs waits until a program with all texts in its arguments runs.
-func runs(texts ...string) bool {
+// running waits until a program with all texts in its arguments runs and returns its process id, 0 for none in time.
+func running(texts ...string) int {
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 		for _, path := range files {
@@ -279,12 +281,12 @@ func runs(texts ...string) bool {
 			for _, text := range texts {
 				found = found && bytes.Contains(line, []byte(text))
 			}
-			if found {
-				return true
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); found && err == nil {
+				return pid
 			}
 		}
 	}
-	return false
+	return 0
 }
 
 // nothingHere fails when something of a capture is left on this machine.

@@ -29,6 +29,10 @@ func beKilled(work, base string) {
 	b := must(disk.New(ctx, disk.Config{Base: base, Work: work, Target: f.target(), Handler: http.NotFoundHandler()}))
 	host := os.Getenv("OFFBAKE_TEST_HOST")
 	h := must(b.Create(ctx, host, must(b.Base(ctx, manifest.Image{})), manifest.Image{}))
+	if strings.HasSuffix(host, "write") { // a file that takes long to be read, and no room
+		huge := must(os.Create(filepath.Join(work, "hosts", host, "root/srv/huge")))
+		must(0, huge.Truncate(200<<30))
+	}
 	must(b.Capture(ctx, h, provision.Capture{Name: "thing", Description: "offbake abc " + host}))
 }
 
@@ -47,7 +51,7 @@ func TestKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			if at == "write" {
-				if !runs("--delete-before", work) {
+				if running("--delete-before", work) == 0 {
 					t.Error("no rsync runs")
 				}
 			} else if line := make([]byte, 9); must(stdout.Read(line)) == 0 || string(line) != "importing" {
