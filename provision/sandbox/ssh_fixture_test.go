@@ -29,12 +29,12 @@ type process struct {
 	bin  string
 
 	mu   sync.Mutex
-	down chan struct{}
+	last *power
 }
 
 func newProcess(t *testing.T) *process {
 	t.Helper()
-	p := &process{root: t.TempDir(), bin: t.TempDir(), down: make(chan struct{})}
+	p := &process{root: t.TempDir(), bin: t.TempDir()}
 	for _, name := range []string{"sh", "cat", "env", "id", "printf", "sleep", "head", "seq", "sha256sum", "chmod", "rm", "mkdir"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
@@ -53,29 +53,52 @@ func newProcess(t *testing.T) *process {
 }
 
 func (p *process) boot(context.Context, sandbox.BootConfig) (*sandbox.Machine, error) {
+	m := &power{down: make(chan struct{})}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = m
 	return &sandbox.Machine{
 		Exec: p.exec, Root: p.root,
-		Down: func() <-chan struct{} { p.mu.Lock(); defer p.mu.Unlock(); return p.down },
-		Start: func(context.Context) error {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.down = make(chan struct{})
-			return nil
-		},
-		Stop:  func(context.Context) error { p.powerOff(); return nil },
+		Down:  m.off,
+		Start: func(context.Context) error { m.on(); return nil },
+		Stop:  func(context.Context) error { m.cut(); return nil },
 		Pack:  func(ctx context.Context, w io.Writer) error { return guest.Pack(ctx, p.root, w) },
 		Close: func() error { return nil },
 	}, nil
 }
 
-// powerOff is what `poweroff` is to a guest.
+// powerOff is what `poweroff` is to a guest, for the machine that was booted last.
 func (p *process) powerOff() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.last.cut()
+}
+
+// power is whether a machine is on.
+type power struct {
+	mu   sync.Mutex
+	down chan struct{}
+}
+
+func (m *power) off() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.down
+}
+
+func (m *power) on() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = make(chan struct{})
+}
+
+func (m *power) cut() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	select {
-	case <-p.down:
+	case <-m.down:
 	default:
-		close(p.down)
+		close(m.down)
 	}
 }
 
