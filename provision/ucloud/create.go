@@ -14,6 +14,7 @@ import (
 	"github.com/ucloud/ucloud-sdk-go/services/uhost"
 	sdk "github.com/ucloud/ucloud-sdk-go/ucloud"
 
+	"github.com/offbake/offbake/internal/transport"
 	"github.com/offbake/offbake/manifest"
 	"github.com/offbake/offbake/provision"
 	"github.com/offbake/offbake/provision/remote"
@@ -128,12 +129,10 @@ func (c *Cloud) enter(ctx context.Context, name, id string, p *plan, way access)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, c.patience.SSH, fmt.Errorf("it did not let us in for %v", c.patience.SSH))
-	defer cancel()
 	ip := address(set, p.cloud.SSH.PrivateIP)
 	conf := remote.Config{Name: name, Address: net.JoinHostPort(ip, strconv.Itoa(p.cloud.SSH.Port)),
 		User: p.cloud.SSH.User, Password: way.password, Agent: c.config.Agent, Dial: c.config.Dial,
-		Stall: c.patience.Stall, Handshake: c.patience.Login, AuthPatience: c.patience.SSH}
+		Stall: c.patience.Stall, Handshake: c.patience.Login}
 	if c.config.Verbose {
 		conf.Log = func(line string) { c.say("%s", line) }
 	}
@@ -143,11 +142,30 @@ func (c *Cloud) enter(ctx context.Context, name, id string, p *plan, way access)
 		c.say("warning: host %s: base image %q has no cloud-init: the first key that is seen is taken for the host's",
 			name, p.base.ImageName)
 	}
-	r, err := remote.Connect(ctx, conf)
+	r, err := c.connect(ctx, conf)
 	if err != nil {
 		return nil, err
 	}
 	return &host{Host: r, id: id, at: p.at, copies: p.copies}, nil
+}
+
+// connect logs in. A host that must have our key may show another one until cloud-init has come to it: nothing is sent
+// to such a host, and it is asked again for a while.
+func (c *Cloud) connect(ctx context.Context, conf remote.Config) (*remote.Host, error) {
+	const most = time.Minute
+	start := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, c.patience.SSH, fmt.Errorf("it did not let us in for %v", c.patience.SSH))
+	defer cancel()
+	for try := 1; ; try++ {
+		h, err := remote.Connect(ctx, conf)
+		var other *remote.HostKeyError
+		if !errors.As(err, &other) || time.Since(start) > most {
+			return h, err
+		}
+		if transport.Sleep(ctx, transport.Delay(c.patience.Retry, try)) != nil {
+			return nil, err
+		}
+	}
 }
 
 // newAccess makes the secrets of one host.

@@ -116,16 +116,22 @@ func (c *Cloud) pusher() func(state string, after time.Duration, do func() error
 }
 
 // final returns an error that waiting does not mend. Others are answers to the state that a host or an image is in just
-// now (8010, 8856, 8905 and what is not documented), or say that it is gone, which the next look shows.
+// now (8010, 8856, 8905 and what is not documented), or say that it is gone (or 230, that it is no id), which the next
+// look shows.
 func final(err error) error {
-	if e, ok := errors.AsType[*Error](err); ok && e.RetCode != 0 {
-		switch e.Kind() {
-		case Permission, Signature, Refused, RealName, Region:
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.RetCode == 0 {
+		return err
+	}
+	switch e.Kind() {
+	case Permission, Signature, Refused, RealName:
+		return err
+	case Region:
+		if e.RetCode != 230 {
 			return err
 		}
-		return nil
 	}
-	return err
+	return nil
 }
 
 // stop waits until a host is off, after a clean shutdown if it can be had: one that hangs loses its power, for its disk
