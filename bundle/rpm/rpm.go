@@ -1,9 +1,9 @@
 // Package rpm knows RPM packages and yum repositories: it reads repository metadata, picks packages from it, reads and
-// verifies RPM files, and writes the repository of a bundle.
+// verifies RPM files, writes the repository of a bundle, and finds out what that would do to what a host has installed.
 //
 // Everything read is taken for hostile: sizes are bounded before memory is taken, digests are checked while the bytes
 // pass, and nothing is returned before they agree. The package itself opens no file and no connection; callers hand in
-// an Opener or an io.ReaderAt. It does not resolve dependencies and does not unpack payloads.
+// an Opener or an io.ReaderAt. It does not unpack payloads.
 package rpm
 
 // Package is one RPM as a repository's primary metadata describes it. Strings are shared between packages; callers
