@@ -37,7 +37,7 @@ func sealable(t *testing.T, prepare, config string) (*sshd, *remote.Host) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := startSSHD(t, "cp "+script+" /root/"+seal.Verb+"\n"+prepare, config)
+	s := startSSHD(t, "cp "+script+" $1/home/"+seal.Verb+"\n"+prepare, config)
 	c := s.config()
 	c.Agent = standIn(t)
 	return s, s.connect(t, c)
@@ -106,11 +106,11 @@ func TestSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := func(program string) (string, error) {
-		var out bytes.Buffer
+		var out, errors bytes.Buffer
 		err := h.Run(t.Context(), provision.Command{
-			Argv: []string{"/bin/sh", "-c", program}, Stdin: strings.NewReader("input\n"), Stdout: &out, Stderr: &out, Sealed: true,
+			Argv: []string{"/bin/sh", "-c", program}, Stdin: strings.NewReader("input\n"), Stdout: &out, Stderr: &errors, Sealed: true,
 		})
-		return out.String(), err
+		return out.String() + errors.String(), err
 	}
 	tell := func(name, text string) {
 		sh(t, h, `rm -f /run/offbake/egress /run/offbake/unable; printf %s "$2" >/run/offbake/"$1"`, name, text)

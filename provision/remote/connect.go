@@ -91,6 +91,9 @@ func (h *Host) connected(ctx context.Context) (*link, error) {
 	if l := h.current(); l != nil { // somebody else made it
 		return l, nil
 	}
+	if h.life.Err() != nil {
+		return nil, errClosed
+	}
 	dialCtx, cancel := context.WithTimeoutCause(ctx, h.config.Stall, errGaveUp)
 	defer cancel()
 	l, err := h.connect(dialCtx)

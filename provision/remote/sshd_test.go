@@ -57,17 +57,20 @@ func newSSHD(t *testing.T, address, prepare string, lines []string) *sshd {
 	// The hash of password, by crypt(3); other accounts are not there.
 	s.write(t, "shadow", "root:$6$offbake$tK95DNPwRIfes/A6b1wZqf5M1ee6N2FFE4fw8xuhXD5Raugoq/l3AJapbnKTQ/PyShR/hu2aqLLihrF1TYcu7.:19000:0:99999:7:::\n"+
 		"sshd:*:19000:0:99999:7:::\n", 0o600)
+	// A home without what this machine's root has in its own, which a shell may read.
+	s.write(t, "passwd", "root:x:0:0:root:"+s.dir+"/home:/bin/bash\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n", 0o644)
 	s.write(t, "config", strings.Join(append(lines, // sshd takes the first of two lines that differ
 		"ListenAddress "+ip, "Port "+port, "HostKey "+s.dir+"/other_key", "HostKey "+s.dir+"/key",
 		"AuthorizedKeysFile "+s.dir+"/authorized_keys", "StrictModes no", "PermitRootLogin yes", "UsePAM no",
 		"PidFile none", "MaxStartups 100", "LogLevel ERROR"), "\n")+"\n", 0o644)
 	s.write(t, "start", `set -eu
 mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /root
-mkdir -p /run/sshd
+mkdir -p /run/sshd "$1/home"
 mount --bind "$1/shadow" /etc/shadow
+mount --bind "$1/passwd" /etc/passwd
 `+prepare+`
-exec /usr/sbin/sshd -D -e -f "$1/config"
+/usr/sbin/sshd -D -e -f "$1/config" </dev/null &
+cat # until the test is gone, however that ends; the server goes with it
 `, 0o644)
 	return s
 }
@@ -80,11 +83,15 @@ func (s *sshd) start(t *testing.T, spaces ...string) (pid int) {
 	cmd := exec.Command("unshare", args...)
 	var out locked
 	cmd.Stdout, cmd.Stderr = &out, &out
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Kill()
+		input.Close()
 		cmd.Wait()
 		if t.Failed() {
 			t.Logf("sshd said: %s", out.String())
