@@ -22,7 +22,8 @@ const QueryFormat = `P|%{NAME}|%{EPOCHNUM}|%{VERSION}|%{RELEASE}|%{ARCH}\n` +
 func Query() []string { return []string{"rpm", "-qa", "--qf", QueryFormat} }
 
 const (
-	maxInstalledSize = 256 << 20 // of all lines: a machine with 3000 packages has 30 MB
+	maxInstalled     = 50_000    // packages: a desktop with everything has 5000
+	maxInstalledSize = 128 << 20 // of all lines: a machine with 3000 packages has 30 MB
 	maxInstalledLine = 1 << 20
 )
 
@@ -101,6 +102,9 @@ func (p *installedParser) line(s string) error {
 }
 
 func (p *installedParser) begin(fields []string) error {
+	if len(p.packages) == maxInstalled {
+		return fmt.Errorf("got more than %d packages: %w", maxInstalled, errTooLarge)
+	}
 	if len(fields) != 5 {
 		return fmt.Errorf("got %d fields of a package, want name, epoch, version, release and architecture", len(fields))
 	}

@@ -72,6 +72,7 @@ func TestReadInstalledRefuses(t *testing.T) {
 		head + "r|bb|=|1 2\n":           `line 2: got version "1 2" in a dependency on "bb"`,
 		head + "x\n":                    `line 2: got "x", want P, p, r, c, o or f and a bar`,
 		strings.Repeat("x", 1<<20+1):    "after line 0: bufio.Scanner: token too long",
+		strings.Repeat(head, 50_001):    "line 50001: got more than 50000 packages: too large",
 		"\x1f\x8b":                      "unexpected EOF",
 		head + "f|/a\nb\n" + "P|broken": "line 4: got 1 fields of a package",
 	} {
