@@ -51,6 +51,16 @@ func Pack(ctx context.Context, root string, w io.Writer) error {
 		"--xattrs", "--xattrs-include=*", "--warning=no-file-ignored", ".")
 }
 
+// PackLive is Pack for a folder that changes meanwhile: a file that changes while it is read is in the tar as it came.
+func PackLive(ctx context.Context, root string, w io.Writer) error {
+	err := Pack(ctx, root, w)
+	// GNU tar, "Synopsis of return values": 1 is that some files differ, or went.
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
+		return nil
+	}
+	return err
+}
+
 // unpack is the inverse of Pack.
 func unpack(ctx context.Context, r io.Reader, root string) error {
 	return runTar(ctx, r, nil, "--extract", "--file=-", "--directory="+root, "--same-owner", "--same-permissions",

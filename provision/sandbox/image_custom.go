@@ -19,9 +19,8 @@ func createCustomImage(c *call) (fields, error) {
 	}
 	h.advance(c.s.o.Polls)
 	switch {
-	case h.power.state != hostStopped:
-		// The service takes a running host too; what is half written then is in the image, which nobody can want.
-		return nil, &apiError{8010, "UHostInstance [" + id + "] must be stopped first"}
+	case h.power.state != hostStopped && h.power.state != hostRunning:
+		return nil, &apiError{8905, "UHostInstance [" + id + "] is " + string(h.power.state)}
 	case h.disk.state != diskNormal:
 		return nil, &apiError{8905, "the boot disk of UHostInstance [" + id + "] is not ready"}
 	case h.making:

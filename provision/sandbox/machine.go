@@ -39,7 +39,7 @@ type Machine struct {
 	// Stop shuts down cleanly, as a power button does, and returns when that is over. Where ctx ends first the machine is
 	// off all the same, and the error says that its files may be half written.
 	Stop func(ctx context.Context) error
-	// Pack writes the file system of a stopped machine as a tar.
+	// Pack writes the file system as a tar, of a machine that runs as far as that is possible.
 	Pack func(ctx context.Context, w io.Writer) error
 	// Close ends the machine, running or not, and removes all that it has on disk.
 	Close func() error

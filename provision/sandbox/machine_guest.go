@@ -48,7 +48,7 @@ func bootGuest(ctx context.Context, c BootConfig) (*Machine, error) {
 		Down:     func() <-chan struct{} { return m.running().Down() },
 		Rebooted: func() bool { return m.running().Rebooted() },
 		Stop:     func(ctx context.Context) error { return m.running().Stop(ctx) },
-		Pack:     func(ctx context.Context, w io.Writer) error { return guest.Pack(ctx, m.running().Root(), w) },
+		Pack:     func(ctx context.Context, w io.Writer) error { return guest.PackLive(ctx, m.running().Root(), w) },
 		Close:    m.close,
 	}, nil
 }

@@ -109,7 +109,7 @@ func powerCut(m *Machine) {
 	m.Stop(ctx)
 }
 
-// packHost writes the file system of a stopped host as a tar to path, a new file that the caller removes on error.
+// packHost writes the file system of a host as a tar to path, a new file that the caller removes on error.
 func (s *Sandbox) packHost(ctx context.Context, h *uhost, path string) error {
 	m := h.running.machine
 	if m == nil {

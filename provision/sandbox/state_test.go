@@ -99,7 +99,9 @@ func TestPowerRules(t *testing.T) {
 	}
 	refused("StartUHostInstance", host, 8905)
 	refused("TerminateUHostInstance", host, 8856)
-	refused("CreateCustomImage", image, 8010)
+	made := ok(t, s, "CreateCustomImage", image).text("ImageId") // of a running host, too
+	refused("CreateCustomImage", image, 8905)
+	await(t, s, "DescribeImage", values{"ImageId": made}, "ImageSet.0.State", "Available")
 	refused("StopUHostInstance", values{"UHostId": "uhost-none"}, 8039)
 	refused("StopUHostInstance", nil, 230)
 	refused("StopUHostInstance", host.with("ProjectId=org-sandbox2"), 8039)
