@@ -42,11 +42,11 @@ func TestBake(t *testing.T) {
 // image holds a finished image to the golden of what its users rely on.
 func image(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
-		ts.Fatalf("usage: image NAME ROOTFS.tar.zst BUNDLE")
+		ts.Fatalf("usage: image NAME ROOTFS BUNDLE")
 	}
 	root, err := os.MkdirTemp(ts.Getenv("WORK"), "image-")
 	ts.Check(err)
-	ts.Check(ts.Exec("tar", "--zstd", "-xpf", ts.MkAbs(args[1]), "-C", root))
+	ts.Check(ts.Exec("tar", "-xpf", ts.MkAbs(args[1]), "-C", root))
 	b, err := bundle.Open(ts.MkAbs(args[2]))
 	ts.Check(err)
 	defer b.Close()
@@ -82,11 +82,9 @@ func nothingLeft(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("a guest is left: %s", bytes.ReplaceAll(line, []byte{0}, []byte(" ")))
 		}
 	}
-	journal, err := os.ReadDir(filepath.Join(ts.Getenv("OFFBAKE_CACHE"), "state", "journal"))
+	left, err := filepath.Glob(filepath.Join(ts.Getenv("OFFBAKE_CACHE"), "state", "journal*", "offbake-*"))
 	ts.Check(err)
-	for _, e := range journal {
-		if strings.Contains(e.Name(), "offbake-") {
-			ts.Fatalf("the journal still names a host: %s", e.Name())
-		}
+	if len(left) > 0 {
+		ts.Fatalf("the journal still names hosts: %s", left)
 	}
 }
