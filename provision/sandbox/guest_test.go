@@ -39,6 +39,13 @@ func base(t *testing.T) string {
 	if err != nil {
 		t.Fatalf("unpacking root file system: %v: %s", err, out)
 	}
+	// As bases of a cloud have it, it comes with an SSH server.
+	units := filepath.Join(folder, "etc/systemd/system")
+	must(t, os.Mkdir(filepath.Join(folder, "etc/ssh"), 0o755))
+	write(t, filepath.Join(units, "ssh.socket"), "[Socket]\nListenStream=22\nAccept=yes\n[Install]\nWantedBy=sockets.target\n")
+	write(t, filepath.Join(units, "ssh@.service"), "[Service]\nExecStart=/bin/echo SSH-2.0-base\nStandardOutput=socket\n")
+	must(t, os.MkdirAll(filepath.Join(units, "sockets.target.wants"), 0o755))
+	must(t, os.Symlink("/etc/systemd/system/ssh.socket", filepath.Join(units, "sockets.target.wants/ssh.socket")))
 	return folder
 }
 
@@ -61,6 +68,13 @@ func TestGuest(t *testing.T) {
 	})
 	t.Run("signals", func(t *testing.T) { guestSignals(t, h) })
 	t.Run("store", func(t *testing.T) { guestStore(t, s, h) })
+	was := s.must(t, "", "ssh", at, "systemctl show --value --property=InactiveEnterTimestampMonotonic ssh.socket")
+	if was == "0\n" || was == "\n" {
+		t.Error("the base's own SSH server was never up, or is still: this test proves less than it says")
+	}
+	if got := s.must(t, "", "ssh", at, "ls /etc/ssh"); got != "ssh_host_ed25519_key\nssh_host_ed25519_key.pub\n" {
+		t.Errorf("host keys: got %q", got)
+	}
 	id := strings.TrimSpace(content(t, filepath.Join(s.folder, "machine-id")))
 	if len(id) != 32 || id == strings.TrimSpace(content(t, "/etc/machine-id")) {
 		t.Errorf("machine id: got %q, want one of its own", id)
@@ -83,9 +97,10 @@ func TestGuest(t *testing.T) {
 	await(t, h.s, "DescribeImage", values{"ImageId": image}, "ImageSet.0.State", "Available")
 	terminate(t, h.s, h.id)
 	next := hostIn(t, h.s, values{"ImageId": image})
-	got := run(t, next.dial(t), "cat /root/kept; ls -A /tmp | grep gone; cat /etc/machine-id; ls /root/.ssh")
-	if lines := strings.Split(got, "\n"); len(lines) != 4 || lines[0] != "one" || lines[1] != "two" || len(lines[2]) != 32 || lines[2] == id {
-		t.Errorf("a host of the image: got %q, want its files, another machine id than %s, no key", got, id)
+	got := run(t, next.dial(t), "cat /root/kept; ls -A /tmp | grep gone; cat /etc/machine-id; ls /root/.ssh; systemctl is-enabled ssh.socket")
+	if lines := strings.Split(got, "\n"); len(lines) != 5 || lines[0] != "one" || lines[1] != "two" || len(lines[2]) != 32 || lines[2] == id ||
+		lines[3] != "enabled" {
+		t.Errorf("a host of the image: got %q, want its files, another machine id than %s, no key, its own SSH server", got, id)
 	}
 	if err := h.s.Close(); err != nil {
 		t.Error(err)

@@ -33,7 +33,7 @@ func TestSFTP(t *testing.T) {
 	if wd, err := c.Getwd(); err != nil || wd != "/root" {
 		t.Errorf("working folder: got %q, %v, want /root", wd, err)
 	}
-	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+	big := bytes.Repeat([]byte("0123456789abcdef"), 5<<16)
 	f, err := c.Create("big") // relative to it
 	if err != nil {
 		t.Fatal(err)
