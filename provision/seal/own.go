@@ -161,6 +161,9 @@ func (n *ownNetwork) check(ctx context.Context) error {
 	if !slices.Equal(got, want) {
 		return fmt.Errorf("the host is not sealed any more: got rules %q, want %q", got, want)
 	}
+	if err := noWayOut(); err != nil {
+		return fmt.Errorf("the host is not sealed any more: %w", err)
+	}
 	if n.firewall == nil {
 		return nil
 	}
@@ -172,6 +175,30 @@ func (n *ownNetwork) check(ctx context.Context) error {
 
 func describe(r netlink.Rule) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %d %s", familyName(r.Family), r.Priority, r.OifName))
+}
+
+// noWayOut fails where a route of the tables that the rules lead to, or of the local one before them, leads anywhere but into
+// the witness's link: somebody has added it.
+func noWayOut() error {
+	own, err := netlink.LinkByName(ownName)
+	if err != nil {
+		return fmt.Errorf("finding the witness's link: %w", err)
+	}
+	for _, version := range versions(true) {
+		for _, table := range []int{unix.RT_TABLE_LOCAL, witnessTable, boundTable} {
+			routes, err := netlink.RouteListFiltered(family(version), &netlink.Route{Table: table}, netlink.RT_FILTER_TABLE)
+			if err != nil {
+				return fmt.Errorf("listing routes of table %d: %w", table, err)
+			}
+			for _, r := range routes {
+				// Kernels before 5.6 call IPv6's multicast groups unicast there.
+				if r.Type == unix.RTN_UNICAST && r.LinkIndex != own.Attrs().Index && !leadsOut(r, version) {
+					return fmt.Errorf("a route to %v of table %d leads out", r.Dst, table)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // nothingBefore fails where a rule stands before ours, or is a remnant of ours: it could lead out.

@@ -45,6 +45,7 @@ func TestSealHost(t *testing.T) {
 	if out, status := host.agent("background"); status != 0 {
 		t.Errorf("background after changes: got status %d, %s", status, out)
 	}
+	testWaysMade(t, host)
 	testDaemonDies(t, host)
 	if diff := cmp.Diff(linked, leaked(t, host, outside, heard, "10.9.0.1")); diff != "" {
 		t.Errorf("heard outside with the daemon dead (-want +got):\n%s", diff)
@@ -113,6 +114,24 @@ func testMend(t *testing.T, host *machine) {
 		if got, _ = host.sh(look); got != want && time.Now().After(deadline) {
 			t.Fatalf("after changes: got routes %s, want %s", got, want)
 		}
+	}
+}
+
+// testWaysMade makes ways out that no rule shows: nobody takes the host for sealed while they are there.
+func testWaysMade(t *testing.T, host *machine) {
+	for _, route := range []string{"192.0.2.77 dev eth0 table 213", "192.0.2.77 via 10.9.0.1 dev eth0 table local onlink",
+		"192.0.2.77 dev eth0 table 214", "2001:db8::77 dev eth0 table 213"} {
+		host.must("ip route add " + route)
+		if out, status := host.agent("background"); status != 1 || !strings.Contains(out, "not sealed any more") {
+			t.Errorf("background with a route to %s: got status %d, %q", route, status, out)
+		}
+		if _, status := host.agent("run --report /run/report -- true"); status != ExitUnable {
+			t.Errorf("run with a route to %s: got status %d", route, status)
+		}
+		host.must("ip route del " + route)
+	}
+	if out, status := host.agent("background"); status != 0 {
+		t.Errorf("background without them: got status %d, %s", status, out)
 	}
 }
 
