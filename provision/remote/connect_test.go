@@ -163,10 +163,11 @@ func TestConnectBacksOff(t *testing.T) {
 func TestConnectEndsWithItsContext(t *testing.T) {
 	cause := errors.New("somebody pressed Ctrl-C")
 	for name, s := range map[string]*server{
-		"refused":       {onDial: func(int) error { return refusedDial() }},
-		"dialling":      {},
-		"silent":        {onConn: func(_ int, c net.Conn) bool { io.Copy(io.Discard, c); return false }},
-		"login refused": {refuse: func(int) bool { return true }},
+		"refused":          {onDial: func(int) error { return refusedDial() }},
+		"dialling":         {},
+		"silent":           {onConn: func(_ int, c net.Conn) bool { io.Copy(io.Discard, c); return false }},
+		"login refused":    {refuse: func(int) bool { return true }},
+		"login hung up on": hangsUp(),
 		"login unfinished": {onWrite: func(int) (hook, hook) {
 			return nil, func(n int) fate {
 				if n > 4 {
@@ -197,12 +198,23 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 				if took := time.Since(start); took != after {
 					t.Errorf("it took %v, want %v", took, after)
 				}
+				var refused *remote.AuthError
+				if isAuth := errors.As(err, &refused); isAuth != (name == "login refused") {
+					t.Errorf("got %v, want an AuthError in it: %v", err, !isAuth)
+				}
 				if !strings.Contains(err.Error(), hostName) || !strings.Contains(err.Error(), address) {
 					t.Errorf("got %q, want it to name host and address", err)
 				}
 			})
 		})
 	}
+}
+
+// hangsUp is a server that breaks every connection when it has got a secret: that is no refusal.
+func hangsUp() *server {
+	s := &server{}
+	s.refuse = func(int) bool { s.close(); return true }
+	return s
 }
 
 // TestConnectGivesUp has what waiting does not mend.

@@ -98,25 +98,26 @@ func TestOpenSSHLogins(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		lines  string
-		change func(*remote.Config)
+		change func(*sshd, *remote.Config)
 		want   string // of an error
 	}{
-		"key":                {"", func(*remote.Config) {}, ""},
-		"password":           {"", func(c *remote.Config) { c.Key, c.Password = nil, password }, ""},
-		"key, then password": {"", func(c *remote.Config) { c.Key, c.Password = newSigner("unknown"), password }, ""},
-		"both":               {"AuthenticationMethods publickey,password", func(c *remote.Config) { c.Password = password }, ""},
-		"first key":          {"", func(c *remote.Config) { c.HostKey = nil }, ""},
-		"wrong both":         {"", func(c *remote.Config) { c.Key, c.Password = newSigner("unknown"), "x"+password }, "refused the key and the password"},
-		"too many tries":     {"MaxAuthTries 1", func(c *remote.Config) { c.Key, c.Password = newSigner("unknown"), password }, "Too many authentication failures"},
-		"no passwords":       {"PasswordAuthentication no\nKbdInteractiveAuthentication no", func(c *remote.Config) { c.Key, c.Password = nil, password }, "takes neither"},
-		"wrong host key":     {"", func(c *remote.Config) { c.HostKey = newSigner("x").PublicKey() }, "got no ssh-ed25519 key"},
+		"key":                {"", func(*sshd, *remote.Config) {}, ""},
+		"password":           {"", func(_ *sshd, c *remote.Config) { c.Key, c.Password = nil, password }, ""},
+		"key, then password": {"", func(_ *sshd, c *remote.Config) { c.Key, c.Password = newSigner("unknown"), password }, ""},
+		"both":               {"AuthenticationMethods publickey,password", func(_ *sshd, c *remote.Config) { c.Password = password }, ""},
+		"first key":          {"", func(_ *sshd, c *remote.Config) { c.HostKey = nil }, ""},
+		"other host key":     {"", func(s *sshd, c *remote.Config) { c.HostKey = s.other }, ""},
+		"wrong both":         {"", func(_ *sshd, c *remote.Config) { c.Key, c.Password = newSigner("unknown"), "x"+password }, "refused the key and the password"},
+		"too many tries":     {"MaxAuthTries 1", func(_ *sshd, c *remote.Config) { c.Key, c.Password = newSigner("unknown"), password }, "Too many authentication failures"},
+		"no passwords":       {"PasswordAuthentication no\nKbdInteractiveAuthentication no", func(_ *sshd, c *remote.Config) { c.Key, c.Password = nil, password }, "takes neither"},
+		"wrong host key":     {"", func(_ *sshd, c *remote.Config) { c.HostKey = newSigner("x").PublicKey() }, "got no ssh-ed25519 key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startSSHD(t, "", c.lines)
 			config := s.config()
 			config.AuthPatience = 300 * time.Millisecond
-			c.change(&config)
+			c.change(s, &config)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			h, err := remote.Connect(ctx, config)

@@ -208,19 +208,28 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// printOn prints as long as the connection stands, whoever is told to end.
+func printOn(c *call) int {
+	for c.sleep(100 * time.Millisecond) {
+		if _, err := io.WriteString(c.stdout, "still there\n"); err != nil {
+			break
+		}
+	}
+	return 0
+}
+
 // TestRunWritesNothingAfterItsEnd has a host print on while the command is being given up.
 func TestRunWritesNothingAfterItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{run: func(c *call) int {
-			for range 100 {
-				if _, err := io.WriteString(c.stdout, "still there\n"); err != nil {
-					return 1
-				}
-				c.sleep(100 * time.Millisecond)
+			if strings.Contains(c.line, "wait") {
+				return builtin(c)
 			}
-			return 0
+			return printOn(c)
 		}}
 		h := connected(t, s, s.clientConfig())
+		other := make(chan error)
+		go func() { other <- h.Run(t.Context(), argv("wait", "20")) }() // keeps the connection open
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var out bytes.Buffer // the race detector sees who else writes
@@ -231,6 +240,9 @@ func TestRunWritesNothingAfterItsEnd(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if n == 0 || out.Len() != n {
 			t.Errorf("got %d bytes and then %d, want some and no more", n, out.Len())
+		}
+		if err := <-other; err != nil {
+			t.Errorf("the command beside it: %v", err)
 		}
 	})
 }
@@ -252,6 +264,13 @@ func TestRunAwaitsOutput(t *testing.T) {
 				io.WriteString(ch, "late\n")
 				ch.Close()
 			}, "x\nlate\n", 4 * time.Second},
+			"bit by bit": {func(c *call, ch ssh.Channel) {
+				for range 4 {
+					c.sleep(4 * time.Second)
+					io.WriteString(ch, ".")
+				}
+				ch.Close()
+			}, "x\n....", 16 * time.Second},
 			"a daemon holds it": {func(*call, ssh.Channel) {}, "x\n", 10 * time.Second},
 			"a daemon prints on": {func(c *call, ch ssh.Channel) {
 				for c.sleep(time.Second) {
@@ -276,6 +295,28 @@ func TestRunAwaitsOutput(t *testing.T) {
 			t.Errorf("got %d connections, want 1", s.dials)
 		}
 	})
+}
+
+// TestRunAwaitsItsReader has a caller that takes the output slowly: the command's end cuts nothing off.
+func TestRunAwaitsItsReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{}
+		h := connected(t, s, s.clientConfig())
+		in, out := strings.Repeat("x", 100_000), &slow{}
+		err := h.Run(t.Context(), provision.Command{Argv: []string{"cat"}, Stdin: strings.NewReader(in), Stdout: out})
+		if err != nil || out.n != len(in) {
+			t.Errorf("got %v and %d bytes, want %d", err, out.n, len(in))
+		}
+	})
+}
+
+// slow is a writer that takes 12 s each time.
+type slow struct{ n int }
+
+func (s *slow) Write(p []byte) (int, error) {
+	time.Sleep(12 * time.Second)
+	s.n += len(p)
+	return len(p), nil
 }
 
 // TestRunInput has inputs that the command does not read, or that fail.

@@ -26,6 +26,7 @@ import (
 type sshd struct {
 	address string
 	hostKey ssh.PublicKey
+	other   ssh.PublicKey // another host key, of another kind
 	user    ssh.Signer
 	dir     string // for files of the test; the server sees it too
 }
@@ -52,7 +53,9 @@ func newSSHD(t *testing.T, address, prepare string, lines []string) *sshd {
 		t.Fatal(err)
 	}
 	s.write(t, "key", id.Host.PrivateKey(), 0o600)
-	s.write(t, "other_key", otherHostKey(t), 0o600)
+	text, other := otherHostKey(t)
+	s.other = other
+	s.write(t, "other_key", text, 0o600)
 	s.write(t, "authorized_keys", id.User.AuthorizedKey()+"\n", 0o600)
 	// The hash of password, by crypt(3); other accounts are not there.
 	s.write(t, "shadow", "root:$6$offbake$tK95DNPwRIfes/A6b1wZqf5M1ee6N2FFE4fw8xuhXD5Raugoq/l3AJapbnKTQ/PyShR/hu2aqLLihrF1TYcu7.:19000:0:99999:7:::\n"+
@@ -111,8 +114,8 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// otherHostKey is a key that the server would rather show.
-func otherHostKey(t *testing.T) string {
+// otherHostKey is a key of another kind, and its public half.
+func otherHostKey(t *testing.T) (string, ssh.PublicKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
@@ -122,7 +125,11 @@ func otherHostKey(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(block))
+	public, err := ssh.NewPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(block)), public
 }
 
 func (s *sshd) write(t *testing.T, name, text string, mode os.FileMode) {
