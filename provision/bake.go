@@ -55,16 +55,24 @@ func Bake(ctx context.Context, r Request) (Result, error) {
 // endLeftovers ends hosts of killed runs, and those that were kept of images that are now made anew. That it fails is
 // told, and no reason not to bake. What a killed run had captured goes with its host, so the plan looks again.
 func (b *baking) endLeftovers(ctx context.Context) error {
-	ended, err := clean(ctx, b.Cloud, b.Journal, func(e entry) bool {
-		return slices.ContainsFunc(b.plan.Images, func(p *ImagePlan) bool {
-			return target(p.img.Cloud) == e.Target && (!e.Kept || p.Name == e.Image && p.Exists == nil)
+	var ended []string
+	for _, at := range b.targets() {
+		cloud, err := b.at(at)
+		if err != nil {
+			return err
+		}
+		names, err := clean(ctx, cloud, b.Journal, func(e entry) bool {
+			return e.Target == at && slices.ContainsFunc(b.plan.Images, func(p *ImagePlan) bool {
+				return target(p.img.Cloud) == at && (!e.Kept || p.Name == e.Image && p.Exists == nil)
+			})
 		})
-	})
-	for _, name := range ended {
-		b.Progress.Line("ended host %s, which an earlier run had left", name)
-	}
-	if err != nil {
-		b.Progress.Line("warning: ending what a killed run left: %v", err)
+		for _, name := range names {
+			b.Progress.Line("ended host %s, which an earlier run had left", name)
+		}
+		if err != nil {
+			b.Progress.Line("warning: ending what a killed run left: %v", err)
+		}
+		ended = append(ended, names...)
 	}
 	if len(ended) == 0 {
 		return nil
@@ -76,6 +84,23 @@ func (b *baking) endLeftovers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// targets are those of the images, each once.
+func (b *baking) targets() (out []Target) {
+	for _, p := range b.plan.Images {
+		if at := target(p.img.Cloud); !slices.Contains(out, at) {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
+func (b *baking) at(t Target) (Cloud, error) {
+	if b.At == nil {
+		return b.Cloud, nil
+	}
+	return b.At(t)
 }
 
 func (b *baking) images(ctx context.Context) (Result, error) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -83,6 +84,18 @@ func Leftovers(dir string) ([]Leftover, error) {
 		out[i] = Leftover{e.Host, e.Image, e.Target, e.Kept, e.Created}
 	}
 	return out, nil
+}
+
+// Hosts names every host that the journal in dir names, those of living runs included.
+func Hosts(dir string) ([]string, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+entrySuffix))
+	if err != nil {
+		return nil, err
+	}
+	for i, path := range paths {
+		paths[i] = strings.TrimSuffix(filepath.Base(path), entrySuffix)
+	}
+	return paths, nil
 }
 
 // openJournal begins a run. The caller closes it.

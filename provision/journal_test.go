@@ -45,6 +45,36 @@ func TestBakeEndsWhatEarlierRunsLeft(t *testing.T) {
 	}
 }
 
+// TestBakeEndsLeftoversWhereTheyAre: images of one bake may have targets of their own, and a host is ended where it was made.
+func TestBakeEndsLeftoversWhereTheyAre(t *testing.T) {
+	f, there := newFake(t, newBundle(t, clusterFiles())), newFake(t, newBundle(t, clusterFiles()))
+	const host = "offbake-dead-nomad-server"
+	text := `{"schema":"offbake/journal/1","host":"` + host + `","image":"nomad-server","run":"dead","target":{"region":"cn-sh2"}}`
+	if err := os.MkdirAll(f.journal, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(f.journal, host+".json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	there.journal, there.hosts[host] = f.journal, &fakeHost{f: there, name: host}
+	away := nomadServer()
+	away.Cloud.Region = "cn-sh2"
+	r := f.request(consulServer(), away)
+	r.At = func(at provision.Target) (provision.Cloud, error) {
+		if at.Region == "cn-sh2" {
+			return there, nil
+		}
+		return f, nil
+	}
+	if _, err := provision.Bake(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if len(there.hosts) != 0 {
+		t.Errorf("got %d hosts in the other region, want none", len(there.hosts))
+	}
+	f.checkNothingLeft(t)
+}
+
 // TestBakeDiscardsWhatAKilledRunCaptured: whether a run that was killed meanwhile had its image whole nobody knows, so it
 // goes, and is not taken for the image that is there already.
 func TestBakeDiscardsWhatAKilledRunCaptured(t *testing.T) {
@@ -90,6 +120,19 @@ func TestCleanLeavesLivingRunsAlone(t *testing.T) {
 	}
 	if len(ended) > 0 || cleanErr != nil {
 		t.Errorf("got %q, %v, want nothing ended while the run lives", ended, cleanErr)
+	}
+}
+
+func TestHostsNamesWhatTheJournalNames(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"offbake-a-x.json", "a.lock", "offbake-b-y.json"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := provision.Hosts(dir)
+	if diff := cmp.Diff([]string{"offbake-a-x", "offbake-b-y"}, got); diff != "" || err != nil {
+		t.Errorf("got %v (-want +got):\n%s", err, diff)
 	}
 }
 

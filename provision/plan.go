@@ -22,6 +22,9 @@ type Request struct {
 	Images []manifest.Image // at least one, each name once
 	Cloud  Cloud
 	Files  Files
+	// At is the cloud for a target of the images: there Bake looks for what earlier runs left, and Cloud may look in one
+	// place only. Nil where Cloud looks in each.
+	At func(Target) (Cloud, error)
 	// Verify reads the whole bundle and checks it against its index. It is called before anything is made, and not where
 	// there is nothing to make; nil leaves it to the hosts, which check what they take.
 	Verify func(context.Context) error
