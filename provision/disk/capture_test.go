@@ -129,8 +129,9 @@ func testDisk(t *testing.T, base, image, tree string) {
 	if a, b := must(os.Stat(base)).Size(), must(os.Stat(image)).Size(); a != b {
 		t.Errorf("got %d bytes, want %d", b, a)
 	}
-	sh(t, `cmp --bytes="$((2 * 1024 * 1024))" "$1" "$2"`, base, image)                     // MBR, gap and first partition
-	sh(t, `grep -qa forgotten-by-all "$1"; ! grep -qa forgotten-by-all "$2"`, base, image) // no deleted file's blocks
+	sh(t, `cmp --bytes="$((2 * 1024 * 1024))" "$1" "$2"`, base, image) // MBR, gap and first partition
+	// A deleted file's blocks are given back, but for what begins and ends within a block of this machine.
+	sh(t, `[ "$(grep -ca forgotten-by-all "$1")" -gt 90000 ]; [ "$(grep -ca forgotten-by-all "$2")" -lt 2000 ]`, base, image)
 	where := `debugfs -R "blocks /boot/loader" "$1?offset=$((2 * 1024 * 1024))" 2>/dev/null`
 	if got, want := sh(t, where, image), sh(t, where, base); got != want || strings.TrimSpace(want) == "" {
 		t.Errorf("boot loader's blocks: got %q, want %q", got, want)

@@ -115,7 +115,7 @@ func makeBase(t testing.TB, path string) {
 		tar --extract --zstd --same-permissions --numeric-owner --xattrs --xattrs-include='*' --file "$2" --directory "$1" --wildcards \
 			--exclude='*/python3*' --exclude='*/perl-base' --exclude='*/apt' --exclude='*/libicu*' --exclude='*/libpython*' \
 			--exclude='*/libdnf*' --exclude='*/libapt*' --exclude='*/libgio*' --exclude='*/libsqlite*' --exclude='*/librpm*'
-		echo kept >"$1/boot/loader"; yes forgotten-by-all | head -1000 >"$1/etc/forgotten"; truncate -s 1M "$1/sparse"; echo end >>"$1/sparse"
+		echo kept >"$1/boot/loader"; yes forgotten-by-all | head -100000 >"$1/etc/forgotten"; truncate -s 1M "$1/sparse"; echo end >>"$1/sparse"
 		printf '%s\n' 'UUID=0a1b / ext4 defaults,errors=remount-ro,discard 1 1' 'LABEL=boot /boot ext4 defaults 1 2' '/dev/vda1 none swap sw 0 0' >"$1/etc/fstab"
 		mkdir -p "$1/etc/selinux"; echo SELINUX=disabled >"$1/etc/selinux/config"`, tree, strings.TrimSpace(string(rootfs)))
 	writeDisk(t, path, baseSize, part{kind: 0x82, offset: 1 << 20, size: 1 << 20}, part{offset: 2 << 20, size: baseSize - 2<<20, tree: tree})
