@@ -125,21 +125,25 @@ func TestSealed(t *testing.T) {
 			t.Errorf("got %v, want the command's own exit status %d", err, code)
 		}
 	}
-	tell("egress", `[{"address":"203.0.113.7","port":443,"proto":"tcp"},{"address":"9.9.9.9","port":53,"proto":"udp","name":"x.example"}]`)
+	tell("egress", `[{"address":"203.0.113.7","port":443,"proto":"tcp"},
+		{"address":"9.9.9.9","port":53,"proto":"udp","name":"x.example"}]`)
 	var egress *provision.EgressError
-	want := []provision.Attempt{{Address: "203.0.113.7", Port: 443, Proto: "tcp"}, {Address: "9.9.9.9", Port: 53, Proto: "udp", Name: "x.example"}}
+	want := []provision.Attempt{{Address: "203.0.113.7", Port: 443, Proto: "tcp"},
+		{Address: "9.9.9.9", Port: 53, Proto: "udp", Name: "x.example"}}
 	if _, err := run("true"); !errors.As(err, &egress) || !cmp.Equal(egress.Attempts, want) || egress.Script != "" {
 		t.Errorf("got %v, want the attempts %v", err, want)
 	}
 	for _, bad := range []string{"[]", "null", "nonsense\x1b", `{"address":"x"}`, "[{"} {
 		tell("egress", bad)
 		var exit *provision.ExitError
-		if _, err := run("true"); err == nil || errors.As(err, &exit) || !strings.Contains(err.Error(), hostName) || strings.Contains(err.Error(), "\x1b") {
+		_, err := run("true")
+		if err == nil || errors.As(err, &exit) || !strings.Contains(err.Error(), hostName) || strings.Contains(err.Error(), "\x1b") {
 			t.Errorf("report %q: got %v, want an error about the report", bad, err)
 		}
 	}
 	tell("unable", "no network \x1b[0mfor it\n")
-	if _, err := run("true"); err == nil || !strings.Contains(err.Error(), `no network \x1b[0mfor it`) || !strings.Contains(err.Error(), hostName) {
+	_, err := run("true")
+	if err == nil || !strings.Contains(err.Error(), `no network \x1b[0mfor it`) || !strings.Contains(err.Error(), hostName) {
 		t.Errorf("got %v, want what the agent said", err)
 	}
 	if got := sh(t, h, "ls /run/offbake | grep report"); got != "(exit status 1)" {
@@ -158,7 +162,8 @@ func TestBackground(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string][]provision.Attempt{
-		"[]\n": {}, `[{"address":"2001:db8::1","proto":"ipv6-icmp"}]`: {{Address: "2001:db8::1", Proto: "ipv6-icmp"}}, "": nil, "[": nil,
+		`[{"address":"2001:db8::1","proto":"ipv6-icmp"}]`: {{Address: "2001:db8::1", Proto: "ipv6-icmp"}},
+		"[]\n": {}, "": nil, "[": nil,
 	} {
 		sh(t, h, `printf %s "$1" >/run/offbake/background`, text)
 		list, err := h.Background(t.Context())
@@ -214,7 +219,10 @@ func TestSealRefuses(t *testing.T) {
 					last = s.commands[len(s.commands)-1]
 				}
 				if c.want == "" {
-					want := map[string]string{"IPv4 in IPv6": "'--client' '192.0.2.1' '--port' '2222'", "IPv6 and a zone": "'--client' 'fe80::7' '--port' '22'"}[name]
+					want := map[string]string{
+						"IPv4 in IPv6":    "'--client' '192.0.2.1' '--port' '2222'",
+						"IPv6 and a zone": "'--client' 'fe80::7' '--port' '22'",
+					}[name]
 					if err != nil || !strings.HasSuffix(last, want) {
 						t.Errorf("got %v and %q, want %q", err, last, want)
 					}

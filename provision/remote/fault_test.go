@@ -18,8 +18,15 @@ import (
 	"github.com/offbake/offbake/provision/remote"
 )
 
-// TestRunFaults has each thing that a host may do wrong with one command. The command after it runs in any case.
-func TestRunFaults(t *testing.T) {
+// runFault is what a host does wrong with one command.
+type runFault struct {
+	s     *server
+	want  string // of the error, "" for success
+	lost  bool   // whether it is a LostError
+	limit time.Duration
+}
+
+func runFaults() map[string]runFault {
 	first := func(f func(*call) int) func(*call) int {
 		n := 0
 		return func(c *call) int {
@@ -29,12 +36,7 @@ func TestRunFaults(t *testing.T) {
 			return builtin(c)
 		}
 	}
-	for name, c := range map[string]struct {
-		s     *server
-		want  string // "" for success
-		lost  bool
-		limit time.Duration
-	}{
+	return map[string]runFault{
 		"session refused once": {&server{onOpen: func(n int, c ssh.NewChannel) bool {
 			if n == 1 {
 				c.Reject(ssh.ResourceShortage, "too many\nsessions")
@@ -77,7 +79,12 @@ func TestRunFaults(t *testing.T) {
 			return strings.Contains(c.line, "cat")
 		}}, "", false, 10 * time.Second},
 		"works for hours": {&server{run: first(func(c *call) int { c.sleep(5 * time.Hour); return 0 })}, "", false, 5 * time.Hour},
-	} {
+	}
+}
+
+// TestRunFaults has each thing that a host may do wrong with one command. The command after it runs in any case.
+func TestRunFaults(t *testing.T) {
+	for name, c := range runFaults() {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := connected(t, c.s, c.s.clientConfig())

@@ -45,19 +45,6 @@ func NewIdentity() (*Identity, error) {
 	return &id, nil
 }
 
-// CloudConfig is the text for cloud-init that gives a host this identity: `#cloud-config` with ssh_keys, which keeps
-// it from making others, and ssh_authorized_keys; root may log in. It holds the host's private key and so is a secret.
-func (id *Identity) CloudConfig() string {
-	var b strings.Builder
-	b.WriteString("#cloud-config\ndisable_root: false\nssh_deletekeys: true\nssh_keys:\n  ecdsa_private: |\n")
-	for line := range strings.Lines(id.Host.PrivateKey()) {
-		b.WriteString("    " + line)
-	}
-	b.WriteString("  ecdsa_public: " + id.Host.AuthorizedKey() + "\n")
-	b.WriteString("ssh_authorized_keys:\n  - " + id.User.AuthorizedKey() + "\n")
-	return b.String()
-}
-
 // KeyPair is a private key and its public half. fmt prints the public half only.
 type KeyPair struct {
 	public ssh.PublicKey

@@ -33,7 +33,8 @@ func TestOpenSSH(t *testing.T) {
 		}
 	})
 	t.Run("words", func(t *testing.T) {
-		words := []string{"", " ", "a b", "it's", `"q"`, `\`, "$HOME", "`id`", "*", "a\nb", "!x", "-n", "ä", "a=b", "\x01\xff", "~", "#"}
+		words := []string{"", " ", "a b", "it's", `"q"`, `\`, "$HOME", "`id`", "*", "a\nb", "!x", "-n", "ä", "a=b", "\x01\xff",
+			"~", "#"}
 		got := sh(t, h, `for w; do printf '%s\0' "$w"; done`, words...)
 		if want := strings.Join(words, "\x00") + "\x00"; got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -101,16 +102,26 @@ func TestOpenSSHLogins(t *testing.T) {
 		change func(*sshd, *remote.Config)
 		want   string // of an error
 	}{
-		"key":                {"", func(*sshd, *remote.Config) {}, ""},
-		"password":           {"", func(_ *sshd, c *remote.Config) { c.Key, c.Password = nil, password }, ""},
-		"key, then password": {"", func(_ *sshd, c *remote.Config) { c.Key, c.Password = newSigner("unknown"), password }, ""},
-		"both":               {"AuthenticationMethods publickey,password", func(_ *sshd, c *remote.Config) { c.Password = password }, ""},
-		"first key":          {"", func(_ *sshd, c *remote.Config) { c.HostKey = nil }, ""},
-		"other host key":     {"", func(s *sshd, c *remote.Config) { c.HostKey = s.other }, ""},
-		"wrong both":         {"", func(_ *sshd, c *remote.Config) { c.Key, c.Password = newSigner("unknown"), "x"+password }, "refused the key and the password"},
-		"too many tries":     {"MaxAuthTries 1", func(_ *sshd, c *remote.Config) { c.Key, c.Password = newSigner("unknown"), password }, "Too many authentication failures"},
-		"no passwords":       {"PasswordAuthentication no\nKbdInteractiveAuthentication no", func(_ *sshd, c *remote.Config) { c.Key, c.Password = nil, password }, "takes neither"},
-		"wrong host key":     {"", func(_ *sshd, c *remote.Config) { c.HostKey = newSigner("x").PublicKey() }, "got no ssh-ed25519 key"},
+		"key":      {"", func(*sshd, *remote.Config) {}, ""},
+		"password": {"", func(_ *sshd, c *remote.Config) { c.Key, c.Password = nil, password }, ""},
+		"key, then password": {"",
+			func(_ *sshd, c *remote.Config) { c.Key, c.Password = newSigner("unknown"), password },
+			""},
+		"both":           {"AuthenticationMethods publickey,password", func(_ *sshd, c *remote.Config) { c.Password = password }, ""},
+		"first key":      {"", func(_ *sshd, c *remote.Config) { c.HostKey = nil }, ""},
+		"other host key": {"", func(s *sshd, c *remote.Config) { c.HostKey = s.other }, ""},
+		"wrong both": {"",
+			func(_ *sshd, c *remote.Config) { c.Key, c.Password = newSigner("unknown"), "x"+password },
+			"refused the key and the password"},
+		"too many tries": {"MaxAuthTries 1",
+			func(_ *sshd, c *remote.Config) { c.Key, c.Password = newSigner("unknown"), password },
+			"Too many authentication failures"},
+		"no passwords": {"PasswordAuthentication no\nKbdInteractiveAuthentication no",
+			func(_ *sshd, c *remote.Config) { c.Key, c.Password = nil, password },
+			"takes neither"},
+		"wrong host key": {"",
+			func(_ *sshd, c *remote.Config) { c.HostKey = newSigner("x").PublicKey() },
+			"got no ssh-ed25519 key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -112,18 +112,21 @@ func TestSealedHost(t *testing.T) {
 	second.Close()
 
 	var out bytes.Buffer
-	get := provision.Command{Argv: []string{"curl", "-sS", "--max-time", "10", "http://10.213.0.1/files/x"}, Stdout: &out, Stderr: &out, Sealed: true}
+	get := provision.Command{Argv: []string{"curl", "-sS", "--max-time", "10", "http://10.213.0.1/files/x"},
+		Stdout: &out, Stderr: &out, Sealed: true}
 	if err := h.Run(t.Context(), get); err != nil || out.String() != "hello\n" {
 		t.Errorf("got %v and %q, want the file from the sealed address", err, out.String())
 	}
 	var egress *provision.EgressError
 	get.Argv[4] = "http://203.0.113.7:8080/"
 	err = h.Run(t.Context(), get)
-	if want := (provision.Attempt{Address: "203.0.113.7", Port: 8080, Proto: "tcp"}); !errors.As(err, &egress) || egress.Attempts[0] != want {
+	want := provision.Attempt{Address: "203.0.113.7", Port: 8080, Proto: "tcp"}
+	if !errors.As(err, &egress) || egress.Attempts[0] != want {
 		t.Errorf("got %v, want an EgressError about %v", err, want)
 	}
 	var exit *provision.ExitError
-	if err := h.Run(t.Context(), provision.Command{Argv: []string{"sh", "-c", "exit 213"}, Sealed: true}); !errors.As(err, &exit) || exit.Code != 213 {
+	err = h.Run(t.Context(), provision.Command{Argv: []string{"sh", "-c", "exit 213"}, Sealed: true})
+	if !errors.As(err, &exit) || exit.Code != 213 {
 		t.Errorf("got %v, want the command's own exit status 213", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -58,8 +58,8 @@ func newSSHD(t *testing.T, address, prepare string, lines []string) *sshd {
 	s.write(t, "other_key", text, 0o600)
 	s.write(t, "authorized_keys", id.User.AuthorizedKey()+"\n", 0o600)
 	// The hash of password, by crypt(3); other accounts are not there.
-	s.write(t, "shadow", "root:$6$offbake$tK95DNPwRIfes/A6b1wZqf5M1ee6N2FFE4fw8xuhXD5Raugoq/l3AJapbnKTQ/PyShR/hu2aqLLihrF1TYcu7.:19000:0:99999:7:::\n"+
-		"sshd:*:19000:0:99999:7:::\n", 0o600)
+	const hash = "$6$offbake$tK95DNPwRIfes/A6b1wZqf5M1ee6N2FFE4fw8xuhXD5Raugoq/l3AJapbnKTQ/PyShR/hu2aqLLihrF1TYcu7."
+	s.write(t, "shadow", "root:"+hash+":19000:0:99999:7:::\nsshd:*:19000:0:99999:7:::\n", 0o600)
 	// A home without what this machine's root has in its own, which a shell may read.
 	s.write(t, "passwd", "root:x:0:0:root:"+s.dir+"/home:/bin/bash\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n", 0o644)
 	s.write(t, "config", strings.Join(append(lines, // sshd takes the first of two lines that differ
