@@ -99,6 +99,9 @@ func (j *bakeJob) onUCloud(ctx context.Context, o bakeOptions, e expanded) error
 	if len(e.images) == 0 {
 		return usagef("the manifest has no image")
 	}
+	if err := j.locate(e.images); err != nil {
+		return err
+	}
 	journal, err := j.app.cloudJournal()
 	if err != nil {
 		return err
@@ -119,11 +122,24 @@ func (j *bakeJob) onUCloud(ctx context.Context, o bakeOptions, e expanded) error
 		}
 		files.Store = storeURLs(j.store, j.bundle.Index())
 	}
-	cloud, err := j.app.ucloud(e.images[0].Cloud, j.app.cloudKeys(e.vars), agent)
+	keys := j.app.cloudKeys(e.vars)
+	cloud, err := j.app.ucloud(e.images[0].Cloud, keys, agent)
 	if err != nil {
 		return err
 	}
 	j.request.Cloud, j.request.Files, j.request.Journal = cloud, files, journal
+	j.request.At = func(t provision.Target) (provision.Cloud, error) { return j.app.ucloudAt(t, keys) }
+	return nil
+}
+
+// locate finds the API that all images are made by.
+func (j *bakeJob) locate(images []manifest.Image) error {
+	for i := range images {
+		images[i].Cloud = j.app.located(images[i].Cloud)
+		if images[i].Cloud.API != images[0].Cloud.API {
+			return usagef("images %q and %q have different cloud.api: bake each by itself, with --image", images[0].Name, images[i].Name)
+		}
+	}
 	return nil
 }
 

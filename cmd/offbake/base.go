@@ -152,6 +152,7 @@ func (a *app) dump(ctx context.Context, image, base string) ([]byte, error) {
 	if err != nil {
 		return nil, &usageError{err}
 	}
+	img.Cloud = a.located(img.Cloud)
 	cloud, err := a.ucloud(img.Cloud, a.cloudKeys(vars), "")
 	if err != nil {
 		return nil, err
@@ -173,23 +174,27 @@ func (a *app) siteManifest() (*manifest.Manifest, *manifest.Vars, error) {
 	return m, vars, err
 }
 
+// siteVars is siteManifest, or nothing where there is no manifest at the usual place.
+func (a *app) siteVars() (*manifest.Manifest, *manifest.Vars, error) {
+	if _, err := os.Stat(a.manifestPath()); a.manifest == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	return a.siteManifest()
+}
+
 // siteCloud is the cloud of the manifest, or where there is none at the usual place that of the environment.
-func (a *app) siteCloud() (manifest.Cloud, keyPair, error) {
-	var c manifest.Cloud
-	var vars *manifest.Vars
-	_, err := os.Stat(a.manifestPath())
-	if a.manifest != "" || !errors.Is(err, fs.ErrNotExist) {
-		m, v, err := a.siteManifest()
-		if err != nil {
-			return c, keyPair{}, err
+func (a *app) siteCloud() (c manifest.Cloud, k keyPair, err error) {
+	m, vars, err := a.siteVars()
+	if err != nil {
+		return c, k, err
+	}
+	if m != nil {
+		if c, err = m.Cloud(vars); err != nil {
+			return c, k, err
 		}
-		if c, err = m.Cloud(v); err != nil {
-			return c, keyPair{}, err
-		}
-		vars = v
 	}
 	c.Region = cmp.Or(c.Region, a.getenv("UCLOUD_REGION"))
 	c.Zone = cmp.Or(c.Zone, a.getenv("UCLOUD_ZONE"))
 	c.Project = cmp.Or(c.Project, a.getenv("UCLOUD_PROJECT_ID"))
-	return c, a.cloudKeys(vars), nil
+	return a.located(c), a.cloudKeys(vars), nil
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/offbake/offbake/manifest"
 	"github.com/offbake/offbake/provision"
 	"github.com/offbake/offbake/provision/local"
 	"github.com/offbake/offbake/provision/ucloud"
@@ -29,7 +28,7 @@ func (a *app) cleanCmd() *cobra.Command {
 made. A bake does the same for its own target before it begins. Hosts that were kept to look at are ended, too.
 
 With --orphans it lists hosts at the manifest's cloud that bear our tag and name and are older than --older-than, such as
-those of another machine whose journal is lost, and ends them after it has asked. Keys come from UCLOUD_PUBKEY and
+those of another machine whose journal is lost, and ends them after it has asked; images stay. Keys come from UCLOUD_PUBKEY and
 UCLOUD_SECRET or the var file.` + "\n" + exitStatus,
 		Example: "  offbake clean\n  offbake clean --orphans --older-than 24h --var-file site.json",
 		Args:    usageArgs(cobra.NoArgs),
@@ -62,11 +61,8 @@ func (a *app) clean(ctx context.Context, o cleanOptions) ([]string, error) {
 		return nil, usagef("--older-than %s is negative", o.olderThan)
 	}
 	ended, err := a.cleanHere(ctx)
-	if err != nil {
-		return nil, err
-	}
-	more, err := a.cleanClouds(ctx)
-	ended = append(ended, more...)
+	more, cloudErr := a.cleanClouds(ctx) // whatever became of the others
+	ended, err = append(ended, more...), errors.Join(err, cloudErr)
 	if err == nil && o.orphans {
 		more, err = a.cleanOrphans(ctx, o)
 		ended = append(ended, more...)
@@ -107,13 +103,12 @@ func (a *app) cleanClouds(ctx context.Context) ([]string, error) {
 	if err != nil || len(left) == 0 {
 		return nil, err
 	}
-	_, keys, err := a.siteCloud()
+	_, vars, err := a.siteVars() // the keys: where the hosts are, the journal says
 	if err != nil {
 		return nil, err
 	}
-	return cleanTargets(ctx, journal, left, func(t provision.Target) (provision.Cloud, error) {
-		return a.ucloud(manifest.Cloud{API: t.API, Region: t.Region, Zone: t.Zone, Project: t.Project}, keys, "")
-	})
+	keys := a.cloudKeys(vars)
+	return cleanTargets(ctx, journal, left, func(t provision.Target) (provision.Cloud, error) { return a.ucloudAt(t, keys) })
 }
 
 func cleanTargets(ctx context.Context, journal string, left []provision.Leftover,
@@ -129,7 +124,8 @@ func cleanTargets(ctx context.Context, journal string, left []provision.Leftover
 	for _, t := range targets {
 		c, err := cloud(t)
 		if err != nil {
-			return ended, err
+			errs = append(errs, err)
+			continue
 		}
 		names, err := provision.Clean(ctx, c, journal, t)
 		ended, errs = append(ended, names...), append(errs, err)
@@ -148,8 +144,20 @@ func (a *app) cleanOrphans(ctx context.Context, o cleanOptions) ([]string, error
 		return nil, err
 	}
 	orphans, err := cloud.Orphans(ctx, o.olderThan)
-	if err != nil || len(orphans) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	journal, err := a.cloudJournal()
+	if err != nil {
+		return nil, err
+	}
+	ours, err := provision.Hosts(journal) // of bakes that are at work
+	if err != nil {
+		return nil, err
+	}
+	orphans = slices.DeleteFunc(orphans, func(h ucloud.Orphan) bool { return slices.Contains(ours, h.Name) })
+	if len(orphans) == 0 {
+		return nil, nil
 	}
 	for _, h := range orphans {
 		fmt.Fprintf(a.err, "%s  %s  %s  made %s\n", h.Name, h.ID, h.State, h.Created.Format(time.RFC3339))
@@ -160,11 +168,12 @@ func (a *app) cleanOrphans(ctx context.Context, o cleanOptions) ([]string, error
 	return endOrphans(ctx, cloud, orphans)
 }
 
+// endOrphans leaves the images: whether a bake was done with one, only its own journal knows.
 func endOrphans(ctx context.Context, cloud *ucloud.Cloud, orphans []ucloud.Orphan) ([]string, error) {
 	var ended []string
 	var errs []error
 	for _, h := range orphans {
-		if err := cloud.Discard(ctx, h.Name, nil); err != nil {
+		if err := cloud.Terminate(ctx, h.Name); err != nil {
 			errs = append(errs, err)
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/offbake/offbake/bundle/store"
 	"github.com/offbake/offbake/internal/transport"
 	"github.com/offbake/offbake/manifest"
+	"github.com/offbake/offbake/provision"
 	"github.com/offbake/offbake/provision/ucloud"
 )
 
@@ -36,14 +37,30 @@ func (a *app) apiBase(target manifest.Cloud) string {
 	return cmp.Or(a.getenv("UCLOUD_API_BASE_URL"), target.API, ucloud.DefaultBaseURL)
 }
 
-// ucloud makes a builder that speaks to the API and to hosts, which are addresses, and to nothing else.
+// located is the cloud with the address of the API that is spoken to. It goes into journals: a host must not be looked for
+// in another cloud, found missing, and forgotten.
+func (a *app) located(c manifest.Cloud) manifest.Cloud {
+	c.API = a.apiBase(c)
+	return c
+}
+
+// ucloudAt is ucloud for what a journal names.
+func (a *app) ucloudAt(t provision.Target, k keyPair) (*ucloud.Cloud, error) {
+	if t.API == "" {
+		t.API = a.apiBase(manifest.Cloud{})
+	}
+	return a.ucloud(manifest.Cloud{API: t.API, Region: t.Region, Zone: t.Zone, Project: t.Project}, k, "")
+}
+
+// ucloud makes a builder that speaks to the API of a target that is located, and to hosts, which are addresses, and to
+// nothing else.
 func (a *app) ucloud(target manifest.Cloud, k keyPair, agent string) (*ucloud.Cloud, error) {
 	if k.public == "" || k.private == "" {
 		return nil, &usageError{errNoCloudKeys}
 	}
-	base := a.apiBase(target)
+	base := target.API
 	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, usagef("the API's address %q is no http(s) URL", transport.Redact(base))
 	}
 	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])

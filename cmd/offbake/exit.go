@@ -9,6 +9,7 @@ import (
 
 	"github.com/offbake/offbake/internal/transport"
 	"github.com/offbake/offbake/provision"
+	"github.com/offbake/offbake/provision/ucloud"
 )
 
 // The exit codes are a contract: scripts decide on them.
@@ -89,6 +90,10 @@ func isEgress(err error) bool {
 func retryable(err error, code int) bool {
 	if code != exitFailed {
 		return code == exitInterrupted
+	}
+	var api *ucloud.Error
+	if errors.As(err, &api) {
+		return api.Kind() == ucloud.Throttled || api.Kind() == ucloud.Unavailable
 	}
 	network := as[*transport.Error](err) || as[*transport.StatusError](err) || as[*transport.StalledError](err)
 	return network && transport.Temporary(err)
