@@ -156,6 +156,34 @@ touch /etc/motd
 	}
 }
 
+// TestNoKeyOfTheBuildersStays: cloud-init gives its user key to the base's own user too, and keeps what it was told.
+func TestNoKeyOfTheBuildersStays(t *testing.T) {
+	c := newTrees(t, newBundle(t, clusterFiles()))
+	c.base = func(string) {
+		c.write("home/ubuntu/.ssh/authorized_keys", "ssh-ed25519 AAAA offbake\n", 0o600)
+		c.write("home/core/.ssh/authorized_keys", "ssh-ed25519 AAAA offbake\nssh-ed25519 BBBB core\n", 0o600)
+		c.write("var/lib/cloud/instances/uhost-1/user-data.txt", "a private key", 0o600)
+		c.write("var/lib/cloud/seed/nocloud/meta-data", "kept", 0o600)
+	}
+	c.made = func(string, provision.Capture) {}
+	_, err := provision.Bake(t.Context(), provision.Request{Bundle: c.bundle, Images: []manifest.Image{image("plain")},
+		Cloud: c, Files: c, Offline: true, Journal: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"root/.ssh/authorized_keys", "home/ubuntu/.ssh/authorized_keys", "var/lib/cloud/instances"} {
+		if _, err := os.Stat(filepath.Join(c.root, path)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: got %v, want it gone", path, err)
+		}
+	}
+	for path, want := range map[string]string{"home/core/.ssh/authorized_keys": "ssh-ed25519 BBBB core\n",
+		"var/lib/cloud/seed/nocloud/meta-data": "kept"} {
+		if got := c.read(path); got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+}
+
 func TestAHostWithoutAConfigurationHasNoneAfterwards(t *testing.T) {
 	c := newTrees(t, newBundle(t, clusterFiles()))
 	c.base = func(root string) {

@@ -46,14 +46,17 @@ rm -f /etc/ssh/ssh_host_*
 [ ! -e /etc/machine-id ] || : >/etc/machine-id
 [ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
 rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
-# A key that a builder adds for itself bears the comment "offbake".
-if [ -f /root/.ssh/authorized_keys ] && grep -q ' offbake$' /root/.ssh/authorized_keys; then
-	sed -i '/ offbake$/d' /root/.ssh/authorized_keys
-	[ -s /root/.ssh/authorized_keys ] || rm -f /root/.ssh/authorized_keys
-fi
+# cloud-init keeps what it was told, the private key of this host included. To it a machine made of the image is new.
+rm -rf /var/lib/cloud/instance /var/lib/cloud/instances /var/lib/cloud/data /var/lib/cloud/sem
 
 for home in /root /home/*; do
 	rm -f "$home/.bash_history" "$home/.sh_history" "$home/.viminfo" "$home/.lesshst" "$home/.wget-hsts"
+	# A key that a builder adds for itself bears the comment "offbake".
+	keys=$home/.ssh/authorized_keys
+	if [ -f "$keys" ] && grep -q ' offbake$' "$keys"; then
+		sed -i '/ offbake$/d' "$keys"
+		[ -s "$keys" ] || rm -f "$keys"
+	fi
 done
 
 rm -rf /var/log/journal/*
