@@ -9,10 +9,10 @@ import (
 
 // writeTree makes the root file system of a disk hold what a guest's tree holds. It runs with mounts of its own, so the
 // file system is unmounted when it returns, or when this process dies. A file whose content stays also stays where it is on
-// the disk: boot loaders know some by their blocks. What is free once all is on the disk is given back, so that the disk takes no more room
-// than its content, up to what is smaller than a block of this machine. Before, it looks whether all fits: rsync then says no
-// more than that a pipe broke. (In an overlay files seem to be on other file systems than their folder, so neither du nor
-// rsync may stay on one.)
+// the disk: boot loaders know some by their blocks. What is free once all is on the disk is given back, so that the disk
+// takes no more room than its content, up to what is smaller than a block of this machine. Before, it looks whether all
+// fits: rsync then says no more than that a pipe broke. (In an overlay files seem to be on other file systems than their
+// folder, so neither du nor rsync may stay on one.)
 const writeTree = `
 set -eu
 device=$1 to=$2 tree=$3 relabel=$4
