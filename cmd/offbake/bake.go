@@ -23,8 +23,9 @@ made again. Whatever fails, no host is left.
 
 The manifest is the bundle's own copy; -f may override its store and cloud. Builders: ucloud makes custom images of hosts
 in UCloud, which take the files from the store (or by --transfer ssh) and are sealed by a copy of this program; its API is
-at UCLOUD_API_BASE_URL or cloud.api. local makes a root file system from a root file system (--base), in --out. Results also
-go to offbake-images.json and offbake-images.auto.tfvars.json.` +
+at UCLOUD_API_BASE_URL or cloud.api. local makes a root file system from a root file system (--base), in --out. import does
+that with a disk image (--base), uploads the disk and has UCloud import it: no host is made there. Results also go to
+offbake-images.json and offbake-images.auto.tfvars.json.` +
 			"\n" + exitStatus,
 		Example: "  offbake bake --offline ufile://bundles/offbake/nomad-cluster/1.0.0 --endpoint http://10.0.0.2:9000 --var-file site.json\n" +
 			"  offbake bake --offline nomad-cluster-1.0.0.tar --builder local --base centos7.tar.zst --out images",
@@ -55,7 +56,7 @@ go to offbake-images.json and offbake-images.auto.tfvars.json.` +
 type bakeOptions struct {
 	offline, allowUnsigned, rebuild, dryRun bool
 	images                                  []string
-	builder, base, out, agent               string
+	builder, base, out, agent, format       string
 	endpoint, transfer, onError             string
 	parallel                                int
 }
@@ -64,8 +65,9 @@ func (o *bakeOptions) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.offline, "offline", false, "seal the hosts: nothing but the bundle is reached")
 	f.StringArrayVar(&o.images, "image", nil, "bake only the image `NAME`; repeatable")
-	f.StringVar(&o.builder, "builder", "", "what makes the images; `KIND` is ucloud or local (default local with --base, else ucloud)")
-	f.StringVar(&o.base, "base", "", "local: the root file system to start from, a folder or `ROOTFS`.tar[.gz|.zst]")
+	f.StringVar(&o.builder, "builder", "", "what makes the images; `KIND` is ucloud, local or import (default local with --base, else ucloud)")
+	f.StringVar(&o.base, "base", "", "local: the root file system to start from, a folder or `ROOTFS`.tar[.gz|.zst]; import: a disk image")
+	f.StringVar(&o.format, "format", "RAW", "import: what the disk is uploaded as, RAW or qcow2")
 	f.StringVar(&o.agent, "agent", "", "ucloud: the offbake program for hosts, where this `FILE` is not theirs to run (default this program)")
 	f.StringVar(&o.out, "out", ".", "`DIR` for images and results")
 	f.StringVar(&o.endpoint, "endpoint", "", "region host or `URL` of the UFile service that holds the bundle")
@@ -81,6 +83,7 @@ func (o *bakeOptions) add(cmd *cobra.Command) {
 const (
 	builderLocal  = "local"
 	builderUCloud = "ucloud"
+	builderImport = "import"
 )
 
 // check refuses what flags alone show to be wrong, and fills in the builder.
@@ -94,12 +97,14 @@ func (o *bakeOptions) check() error {
 	switch {
 	case !o.offline:
 		return usagef("bake needs --offline: it is the only way that images are made from the bundle alone")
-	case o.builder != builderLocal && o.builder != builderUCloud:
-		return usagef("--builder %q is not known, want ucloud or local", o.builder)
-	case o.builder == builderLocal && o.base == "":
-		return usagef("--builder local needs --base ROOTFS")
+	case o.builder != builderLocal && o.builder != builderUCloud && o.builder != builderImport:
+		return usagef("--builder %q is not known, want ucloud, local or import", o.builder)
+	case o.builder != builderUCloud && o.base == "":
+		return usagef("--builder %s needs --base", o.builder)
 	case o.builder == builderUCloud && o.base != "":
-		return usagef("--base is for --builder local; a cloud's base image is the manifest's images.NAME.base")
+		return usagef("--base is for --builder local and import; a cloud's base image is the manifest's images.NAME.base")
+	case o.format != "RAW" && o.format != "qcow2":
+		return usagef("--format %q is not known, want RAW or qcow2", o.format)
 	case o.transfer != "store" && o.transfer != "ssh":
 		return usagef("--transfer %q is not known, want store or ssh", o.transfer)
 	case o.onError != "clean" && o.onError != "keep":

@@ -24,6 +24,7 @@ type bakeJob struct {
 	bundle  *bundle.Bundle
 	store   store.Store // where the bundle was opened; nil for a file
 	request provision.Request
+	release func() error // of what the builder holds; nil for nothing
 }
 
 func (a *app) bakeJob(ctx context.Context, name string, o bakeOptions) (*bakeJob, error) {
@@ -77,6 +78,8 @@ func (j *bakeJob) prepare(ctx context.Context, o bakeOptions) error {
 	switch o.builder {
 	case builderLocal:
 		return j.onThisMachine(o)
+	case builderImport:
+		return j.byImport(ctx, o, e)
 	default:
 		return j.onUCloud(ctx, o, e)
 	}
@@ -216,4 +219,10 @@ type inCloudError struct{ err error }
 func (e *inCloudError) Error() string { return e.err.Error() }
 func (e *inCloudError) Unwrap() error { return e.err }
 
-func (j *bakeJob) close() error { return j.bundle.Close() }
+func (j *bakeJob) close() error {
+	err := j.bundle.Close()
+	if j.release != nil {
+		err = errors.Join(err, j.release())
+	}
+	return err
+}

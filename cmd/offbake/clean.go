@@ -25,7 +25,8 @@ func (a *app) cleanCmd() *cobra.Command {
 		Use:   "clean",
 		Short: "End hosts that a crash left",
 		Long: `Ends every host that this machine's journal names and no running bake holds, and the images that such a host left half
-made. A bake does the same for its own target before it begins. Hosts that were kept to look at are ended, too.
+made, of imports also the disks that were uploaded. A bake does the same for its own target before it begins. Hosts that
+were kept to look at are ended, too.
 
 With --orphans it lists hosts at the manifest's cloud that bear our tag and name and are older than --older-than, such as
 those of another machine whose journal is lost, and ends them after it has asked; images stay. Keys come from UCLOUD_PUBKEY and
@@ -42,13 +43,16 @@ UCLOUD_SECRET or the var file.` + "\n" + exitStatus,
 	}
 	cmd.Flags().BoolVar(&o.orphans, "orphans", false, "also list hosts with our tag that no journal here names, and ask whether to end them")
 	cmd.Flags().DurationVar(&o.olderThan, "older-than", 6*time.Hour, "orphans: only those made so long ago")
+	cmd.Flags().StringVar(&o.store, "store", "", "imports: the `STORE` that their disks were put in (default the manifest's)")
+	cmd.Flags().StringVar(&o.endpoint, "endpoint", "", "imports: region host or `URL` of its UFile service")
 	cmd.Flags().BoolVar(&o.yes, "yes", false, "orphans: end them without asking")
 	return cmd
 }
 
 type cleanOptions struct {
-	orphans, yes bool
-	olderThan    time.Duration
+	orphans, yes    bool
+	store, endpoint string
+	olderThan       time.Duration
 }
 
 type cleanResult struct {
@@ -63,6 +67,8 @@ func (a *app) clean(ctx context.Context, o cleanOptions) ([]string, error) {
 	ended, err := a.cleanHere(ctx)
 	more, cloudErr := a.cleanClouds(ctx) // whatever became of the others
 	ended, err = append(ended, more...), errors.Join(err, cloudErr)
+	more, importErr := a.cleanImports(ctx, o)
+	ended, err = append(ended, more...), errors.Join(err, importErr)
 	if err == nil && o.orphans {
 		more, err = a.cleanOrphans(ctx, o)
 		ended = append(ended, more...)
