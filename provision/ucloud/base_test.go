@@ -195,6 +195,16 @@ func flat(err error) []error {
 }
 
 // TestChecksNeedAnswers: what keeps us from checking is no problem of the manifest's.
+// TestLongImageName: the host's name holds the image's, and the API bounds it.
+func TestLongImageName(t *testing.T) {
+	img := image(func(i *manifest.Image) { i.Name = strings.Repeat("x", 47) })
+	_, err := newScripted(t).cloud(t).Base(t.Context(), img)
+	setting, ok := errors.AsType[*ucloud.SettingError](err)
+	if !ok || setting.Image != img.Name || setting.Key != "" || !strings.Contains(err.Error(), ": got a name of 47 characters, want at most 46") {
+		t.Errorf("got %v, want a *SettingError about the name", err)
+	}
+}
+
 func TestChecksNeedAnswers(t *testing.T) {
 	for _, action := range []string{"DescribeImage", "DescribeVPC", "DescribeSubnet", "DescribeFirewall", "GetRegion", "GetProjectList"} {
 		s := newScripted(t)

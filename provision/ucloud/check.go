@@ -113,8 +113,7 @@ func (p *problems) local(img manifest.Image) {
 		p.add("charge_type", "got %q, want Dynamic, Month or Year", cl.ChargeType)
 	}
 	if n := longestName - len("offbake-12345678-"); len(img.Name) > n {
-		p.list = append(p.list, fmt.Errorf("image %q: got a name of %d characters, want at most %d for that of its host",
-			img.Name, len(img.Name), n))
+		p.add("", "got a name of %d characters, want at most %d for that of its host", len(img.Name), n)
 	}
 }
 

@@ -262,14 +262,17 @@ func (e *StateError) Error() string {
 	return fmt.Sprintf("waiting for %s: got %s for %v, want %s", e.What, state, e.After, e.Want)
 }
 
-// SettingError is a key of the manifest's cloud that cannot serve.
+// SettingError is a key of the manifest's cloud that cannot serve, or an image's name.
 type SettingError struct {
 	Image string
-	Key   string // as in the manifest: "boot_disk.size"
+	Key   string // as in the manifest: "boot_disk.size"; "" where it is the name
 	What  string
 }
 
 func (e *SettingError) Error() string {
+	if e.Key == "" {
+		return fmt.Sprintf("image %q: %s", e.Image, e.What)
+	}
 	return fmt.Sprintf("image %q: cloud.%s: %s", e.Image, e.Key, e.What)
 }
 
