@@ -24,6 +24,9 @@ const (
 	ExitEgress = 213
 	// ExitUnable is the status of "run" when the command could not be run or not be watched: the report is a line of text.
 	ExitUnable = 214
+	// ExitBroken is the status of "run" when the host was not sealed any more after the command: the report is a line of
+	// text that says what is wrong.
+	ExitBroken = 215
 )
 
 // Agent does what args say on the host that it runs on, as root, and returns the status to exit with:
@@ -34,9 +37,9 @@ const (
 //		On a host that is sealed already, and on any error, it changes nothing and the status is 1.
 //	run --report FILE -- ARGV...
 //		runs a command as Place.Run does one with a Link, on standard streams of the caller's. The status is the command's,
-//		or 128 and the number of the signal that ended it. FILE exists afterwards only where the status is ExitEgress or
-//		ExitUnable of the agent's own. Nothing that the command started outlives run, however run ends; where
-//		the reader of the standard output is gone, run ends.
+//		or 128 and the number of the signal that ended it. FILE exists afterwards only where the status is ExitEgress,
+//		ExitUnable or ExitBroken of the agent's own. Nothing that the command started outlives run, however run
+//		ends; where the reader of the standard output is gone, run ends.
 //	background
 //		prints a JSON list of Attempt: what else than isolated commands tried to reach something since seal.
 //

@@ -23,6 +23,8 @@ const (
 	// sealTimeout bounds what may wait: another program's lock on the firewall's rules.
 	sealTimeout = time.Minute
 	sealed      = "sealed"
+	checkTries  = 3
+	checkPause  = 50 * time.Millisecond
 )
 
 // start starts a daemon and waits until it has sealed the host.
@@ -188,13 +190,27 @@ func (d *daemon) serve(conn *net.UnixConn) {
 		d.serveLink(conn)
 	case "background":
 		send(conn, reply{Attempts: d.record.Attempts()}, nil)
+	case "check":
+		send(conn, reply{}, nil)
 	}
 }
 
+// check looks again where it finds something wrong: an interface that comes or goes at this moment is not mended yet, and
+// the kernel does not list what changes meanwhile.
 func (d *daemon) check() error {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
-	return d.own.check(ctx)
+	for tries := 1; ; tries++ {
+		err := d.own.check(ctx)
+		if err == nil || tries == checkTries {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(checkPause):
+		}
+	}
 }
 
 // serveLink lends a link to an agent. When it is gone, whatever it left in the link's network goes too.

@@ -14,6 +14,10 @@ import (
 func (n *ownNetwork) mend() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.mendLocked()
+}
+
+func (n *ownNetwork) mendLocked() error {
 	if n.bound == nil {
 		n.bound = map[string]bool{}
 	}

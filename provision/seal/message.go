@@ -11,7 +11,7 @@ import (
 
 // request is what an agent asks of the daemon.
 type request struct {
-	Do string `json:"do"` // link or background
+	Do string `json:"do"` // link, background or check
 }
 
 // reply is the daemon's answer. With that to "link" comes the handle of the link's network; the agent sends back that of

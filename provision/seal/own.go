@@ -138,7 +138,7 @@ func (n *ownNetwork) open() (err error) {
 func (n *ownNetwork) check(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.mendErr != nil {
+	if n.mendErr != nil && n.mendLocked() != nil { // it may have been an interface that went meanwhile
 		return fmt.Errorf("the host is not sealed any more: %w", n.mendErr)
 	}
 	var got, want []string

@@ -2,7 +2,9 @@ package seal
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +48,7 @@ func TestSealHost(t *testing.T) {
 		t.Errorf("background after changes: got status %d, %s", status, out)
 	}
 	testWaysMade(t, host)
+	testBroken(t, host)
 	testDaemonDies(t, host)
 	if diff := cmp.Diff(linked, leaked(t, host, outside, heard, "10.9.0.1")); diff != "" {
 		t.Errorf("heard outside with the daemon dead (-want +got):\n%s", diff)
@@ -135,9 +138,40 @@ func testWaysMade(t *testing.T, host *machine) {
 	}
 }
 
+// testBroken has commands go into the host's network and change it. What is legitimate there breaks nothing.
+func testBroken(t *testing.T, host *machine) {
+	for _, tt := range []struct{ name, does, undo, want string }{
+		{"a rule less", "ip rule del priority 11", "ip rule add priority 11 lookup 213 protocol kernel", "got rules"},
+		{"a rule more", "ip -6 rule add priority 9 lookup main", "ip -6 rule del priority 9", `"IPv6 9"`},
+		{"a rule less, and failed", "ip rule del priority 13; exit 3", "ip rule add priority 13 prohibit protocol kernel", "got rules"},
+		{"a way out", "ip route add 192.0.2.77 dev eth0 table 213", "ip route del 192.0.2.77 table 213", "192.0.2.77/32 of table 213 leads out"},
+		{"a bridge as docker's", "ip link add docker0 type bridge; ip addr add 172.17.0.1/16 brd + dev docker0; ip link set docker0 up",
+			"ip link del docker0", ""},
+		{"interfaces that come and go", "for i in 1 2 3 4 5 6 7 8; do ip link add v$i type veth peer name w$i; ip link set v$i up; ip link del v$i; done",
+			"true", ""},
+	} {
+		out, status := host.agent("run --report /run/report -- nsenter --net=/proc/" + fmt.Sprint(host.pid) + "/ns/net bash -c '" + tt.does + "'")
+		report, _ := host.sh("cat /run/report 2>/dev/null; rm -f /run/report")
+		if tt.want == "" && (status != 0 || report != "") {
+			t.Errorf("%s: got status %d, report %q, %s", tt.name, status, report, out)
+		}
+		if tt.want != "" && (status != ExitBroken || !strings.Contains(report, tt.want) || strings.Count(report, "\n") != 1) {
+			t.Errorf("%s: got status %d, report %q, %s, want %d, %q", tt.name, status, report, out, ExitBroken, tt.want)
+		}
+		host.must(tt.undo)
+		if out, status := host.agent("run --report /run/report -- true"); status != 0 {
+			report, _ := host.sh("cat /run/report")
+			t.Errorf("%s: after it was undone: got status %d, %s, %s", tt.name, status, out, report)
+		}
+	}
+}
+
 // testDaemonDies kills the daemon: nothing opens, and nobody takes the host for sealed.
 func testDaemonDies(t *testing.T, host *machine) {
-	host.must(`pkill -9 -f "host-agent [d]aemon.* --client 10.9.0.1" --ns ` + fmt.Sprint(host.pid) + ` --nslist net`)
+	_, status := host.agent(`run --report /run/report -- pkill -9 -f "host-agent [d]aemon.* --client 10.9.0.1" --ns ` + fmt.Sprint(host.pid) + ` --nslist net`)
+	if report, _ := host.sh("cat /run/report"); status != ExitBroken || !strings.Contains(report, "agent's daemon") {
+		t.Errorf("a command that kills the daemon: got status %d, report %q", status, report)
+	}
 	deadline := time.Now().Add(10 * time.Second)
 	for { // its networks go a moment later
 		if out, _ := host.sh("ip link show offbake0"); strings.Contains(out, "does not exist") {
@@ -159,6 +193,27 @@ func testDaemonDies(t *testing.T, host *machine) {
 	}
 	if out, status := host.agent("seal --root /run --client 10.9.0.1 --port 22"); status != 1 || !strings.Contains(out, "rule 10") {
 		t.Errorf("seal over the remnants of a seal: got status %d, %q", status, out)
+	}
+}
+
+// TestCheckMends shows that what could not be mended at its time is no broken seal where it can be now.
+func TestCheckMends(t *testing.T) {
+	host := newMachine(t)
+	host.must("ip link add offbake0 type veth peer name eth0; ip link set eth0 up")
+	n := &ownNetwork{client: netip.MustParseAddr("10.9.0.1")}
+	check := func() error {
+		n.mendErr = errors.New("an interface went")
+		return inNetwork(host.net, func() error { return n.check(t.Context()) })
+	}
+	if err := check(); err != nil {
+		t.Error(err)
+	}
+	if out := host.must("ip rule"); !strings.Contains(out, "12:\tfrom all oif eth0") {
+		t.Errorf("got rules %s, want one for eth0", out)
+	}
+	host.must("ip link del offbake0")
+	if err := check(); err == nil || !strings.Contains(err.Error(), "Link not found") {
+		t.Errorf("without the witness's link: got %v", err)
 	}
 }
 

@@ -32,6 +32,7 @@ func (r runner) run(ctx context.Context) int {
 	}
 	var exit *ExitError
 	var egress *EgressError
+	var broken *brokenError
 	switch {
 	case err == nil:
 		return 0
@@ -43,6 +44,8 @@ func (r runner) run(ctx context.Context) int {
 			return r.tell(ExitEgress, append(list, '\n'))
 		}
 		err = jsonErr
+	case errors.As(err, &broken):
+		return r.tell(ExitBroken, fmt.Appendf(nil, "%v\n", broken))
 	}
 	return r.tell(ExitUnable, fmt.Appendf(nil, "%v\n", err))
 }
@@ -59,12 +62,30 @@ func (r runner) tell(status int, text []byte) int {
 	return status
 }
 
+// brokenError is a host that was sealed before a command and is not any more.
+type brokenError struct{ error }
+
+// isolated runs the command and looks at the seal afterwards, whatever became of the command: who takes the seal away may
+// well end this program too.
 func (r runner) isolated(ctx context.Context) error {
+	began, err := r.watched(ctx)
+	var egress *EgressError
+	if !began || errors.As(err, &egress) { // which is a verdict already
+		return err
+	}
+	if _, err := askDaemon(context.WithoutCancel(ctx), "check"); err != nil {
+		return &brokenError{err}
+	}
+	return err
+}
+
+// watched reports whether the command was let begin on a sealed host, too.
+func (r runner) watched(ctx context.Context) (began bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	conn, l, err := borrowLink(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer conn.Close()
 	defer l.Close()
@@ -75,12 +96,12 @@ func (r runner) isolated(ctx context.Context) error {
 	if file, ok := r.stdout.(*os.File); ok {
 		stop, err := whenHungUp(file, func() { cancel(errors.New("the reader of the output is gone")) })
 		if err != nil {
-			return err
+			return false, err
 		}
 		defer stop()
 	}
 	l.onEnter = func(mounts *os.File) error { return send(conn, reply{}, mounts) }
-	return Place{}.Run(ctx, Process{Argv: r.argv, Stdin: r.stdin, Stdout: r.stdout, Stderr: r.stderr, Link: l})
+	return true, Place{}.Run(ctx, Process{Argv: r.argv, Stdin: r.stdin, Stdout: r.stdout, Stderr: r.stderr, Link: l})
 }
 
 // borrowLink asks the daemon for a link, which it takes back when the connection ends.
@@ -108,22 +129,36 @@ func dialDaemon(ctx context.Context) (*net.UnixConn, error) {
 	return conn.(*net.UnixConn), nil
 }
 
-// printBackground prints what the daemon has seen.
-func printBackground(ctx context.Context, w io.Writer) error {
+// askDaemon returns the answer to what needs no handle.
+func askDaemon(ctx context.Context, do string) (re reply, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sealTimeout) // it may be stopped
+	defer cancel()
 	conn, err := dialDaemon(ctx)
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	defer conn.Close()
-	if err := send(conn, request{Do: "background"}, nil); err != nil {
-		return err
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return reply{}, err
 	}
-	re := reply{}
+	if err := send(conn, request{Do: do}, nil); err != nil {
+		return reply{}, fmt.Errorf("asking the agent's daemon: %w", err)
+	}
 	if err := json.NewDecoder(conn).Decode(&re); err != nil {
-		return fmt.Errorf("asking the agent's daemon: %w", err)
+		return reply{}, fmt.Errorf("asking the agent's daemon: %w", err)
 	}
 	if re.Error != "" {
-		return errors.New(re.Error)
+		return reply{}, errors.New(re.Error)
+	}
+	return re, nil
+}
+
+// printBackground prints what the daemon has seen.
+func printBackground(ctx context.Context, w io.Writer) error {
+	re, err := askDaemon(ctx, "background")
+	if err != nil {
+		return err
 	}
 	if re.Attempts == nil {
 		re.Attempts = []Attempt{} // a list, not null
