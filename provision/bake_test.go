@@ -191,6 +191,28 @@ func TestBakeNamesTheScriptThatDialsOut(t *testing.T) {
 	f.checkNothingLeft(t)
 }
 
+func TestBakeNamesTheScriptThatBreaksTheSeal(t *testing.T) {
+	f := newFake(t, newBundle(t, clusterFiles()))
+	f.command = func(c provision.Command, stdin string) error {
+		if c.Sealed && strings.Contains(stdin, "motd.sh") {
+			return fmt.Errorf("sealed: %w", &provision.SealError{What: "rule 11 is gone"})
+		}
+		return nil
+	}
+	res, err := provision.Bake(t.Context(), f.request(withScript(consulServer())))
+	var broken *provision.SealError
+	if !errors.As(err, &broken) || broken.Script != "scripts/motd.sh" || broken.What != "rule 11 is gone" {
+		t.Fatalf("got %v, want a *SealError that names the script", err)
+	}
+	if want := `baking "consul-server": keeping the seal: "scripts/motd.sh" broke the seal: rule 11 is gone`; err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	if len(res.Images) != 0 || slices.Contains(f.calls, "capture") {
+		t.Errorf("got %+v after %q, want no image", res.Images, f.calls)
+	}
+	f.checkNothingLeft(t)
+}
+
 func TestBakeKeepsTheHostToLookAt(t *testing.T) {
 	f := newFake(t, newBundle(t, clusterFiles()))
 	f.command = func(c provision.Command, stdin string) error {

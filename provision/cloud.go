@@ -98,7 +98,8 @@ type Command struct {
 	// Stdout and Stderr take its output; nil to drop it.
 	Stdout, Stderr io.Writer
 	// Sealed runs it in a network of its own in which only the sealed address answers. The first attempt to reach
-	// anything else ends it: Run returns an *EgressError.
+	// anything else ends it: Run returns an *EgressError. A command after which the host is not sealed any more is a
+	// *SealError.
 	Sealed bool
 }
 

@@ -37,6 +37,20 @@ func (e *EgressError) Error() string {
 	return fmt.Sprintf("%s tried to reach %s", who, strings.Join(tries, ", "))
 }
 
+// SealError is a sealed command after which its host was not sealed any more. Host.Run leaves Script empty; Bake fills it in.
+type SealError struct {
+	Script string // as that of EgressError
+	What   string // what is wrong with the seal
+}
+
+func (e *SealError) Error() string {
+	who := "a command"
+	if e.Script != "" {
+		who = strconv.Quote(e.Script)
+	}
+	return fmt.Sprintf("%s broke the seal: %s", who, e.What)
+}
+
 // String is the attempt for people: `203.0.113.7 port 443 (tcp, "example.com")`.
 func (a Attempt) String() string {
 	s := a.Address

@@ -48,8 +48,11 @@ func (w *work) fault(name string, err error) *StepError {
 		e.Tail = printed.tail
 	}
 	var egress *EgressError
+	var broken *SealError
 	if errors.As(err, &egress) { // which names the program itself
 		e.Step, e.Err = "keeping the seal", egress
+	} else if errors.As(err, &broken) {
+		e.Step, e.Err = "keeping the seal", broken
 	}
 	return e
 }
@@ -91,6 +94,10 @@ func (w *work) task(ctx context.Context, t task) error {
 	if errors.As(err, &egress) {
 		return &EgressError{Script: t.name, Attempts: egress.Attempts}
 	}
+	var broken *SealError
+	if errors.As(err, &broken) {
+		return &SealError{Script: t.name, What: broken.What}
+	}
 	return err
 }
 
@@ -103,7 +110,7 @@ func (w *work) background(ctx context.Context) error {
 		return err
 	}
 	for _, a := range attempts {
-		w.Progress.Line("%s: background: %s, dropped", w.plan.Name, a)
+		w.Progress.Line("%s: background: %s, not allowed", w.plan.Name, a)
 	}
 	w.result.Background = append(w.result.Background, attempts...)
 	return nil

@@ -82,8 +82,7 @@ func exitCode(ctx context.Context, err error) int {
 }
 
 func isEgress(err error) bool {
-	var egress *provision.EgressError
-	return errors.As(err, &egress) || errors.Is(err, transport.ErrBlocked)
+	return as[*provision.EgressError](err) || as[*provision.SealError](err) || errors.Is(err, transport.ErrBlocked)
 }
 
 // retryable reports whether the same command may succeed later without any change.

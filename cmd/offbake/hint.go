@@ -73,6 +73,8 @@ func (a *app) hint(err error) string {
 		return "look at the host: nsenter --all --target $(pgrep -P $(pgrep -fo hosts/" + step.Kept + "/root)); the next bake of the image ends it"
 	case errors.As(err, &egress):
 		return "take what it needs into the manifest's artifacts, and read it from ${FILE_SERVER} or the bundle's repository"
+	case as[*provision.SealError](err):
+		return "a script changed the network of the host: it must leave ip rules, routes and the agent alone"
 	case errors.Is(err, transport.ErrBlocked):
 		return "offline, only the store and the hosts are spoken to"
 	case errors.As(err, &status) && (status.Code == 404 || status.Code == 410):

@@ -30,6 +30,7 @@ const (
 	reportLimit   = 8 << 20
 	messageLimit  = 2 << 10
 	agentTries    = 3
+	lastSignal    = 64 // signal(7)
 	agentPlatform = "linux/amd64"
 )
 
@@ -221,7 +222,12 @@ func (h *Host) runSealed(ctx context.Context, c provision.Command) error {
 	c.Argv = append([]string{seal.Program, seal.Verb, "run", "--report", report, "--"}, c.Argv...)
 	err := h.runRoot(ctx, c)
 	var exit *provision.ExitError
-	if !errors.As(err, &exit) || exit.Code != seal.ExitEgress && exit.Code != seal.ExitUnable {
+	switch {
+	case !errors.As(err, &exit):
+		return err
+	case exit.Code > 128 && exit.Code <= 128+lastSignal:
+		return h.afterSignal(ctx, err)
+	case exit.Code < seal.ExitEgress || exit.Code > seal.ExitBroken:
 		return err
 	}
 	text, reportErr := h.ask(ctx, script("report", report))
@@ -230,6 +236,8 @@ func (h *Host) runSealed(ctx context.Context, c provision.Command) error {
 		return fmt.Errorf("reading the agent's report on host %q: %w", h.config.Name, reportErr)
 	case len(text) == 0:
 		return err // the command's own status
+	case exit.Code == seal.ExitBroken:
+		return &provision.SealError{What: printable(strings.TrimSpace(string(text)))}
 	case exit.Code == seal.ExitUnable:
 		return fmt.Errorf("running a sealed command on %q: %s", h.config.Name, printable(strings.TrimSpace(string(text))))
 	}
@@ -243,6 +251,16 @@ func (h *Host) runSealed(ctx context.Context, c provision.Command) error {
 	return &provision.EgressError{Attempts: attempts}
 }
 
+// afterSignal looks at the seal where it may have been the agent that a signal ended, before it could look itself.
+func (h *Host) afterSignal(ctx context.Context, err error) error {
+	_, askErr := h.ask(ctx, provision.Command{Argv: []string{seal.Program, seal.Verb, "background"}})
+	var exit *provision.ExitError
+	if errors.As(askErr, &exit) {
+		return &provision.SealError{What: askErr.Error()}
+	}
+	return err
+}
+
 // Background is what the agent has seen of the host's own daemons since Seal.
 func (h *Host) Background(ctx context.Context) ([]provision.Attempt, error) {
 	text, err := h.ask(ctx, provision.Command{Argv: []string{seal.Program, seal.Verb, "background"}})
@@ -251,7 +269,7 @@ func (h *Host) Background(ctx context.Context) ([]provision.Attempt, error) {
 		attempts, err = readAttempts(text)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listing background attempts of host %q: %w", h.config.Name, err)
+		return nil, fmt.Errorf("host %q: %w", h.config.Name, err)
 	}
 	return attempts, nil
 }

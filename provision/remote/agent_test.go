@@ -113,13 +113,13 @@ func TestSealed(t *testing.T) {
 		return out.String() + errors.String(), err
 	}
 	tell := func(name, text string) {
-		sh(t, h, `rm -f /run/offbake/egress /run/offbake/unable; printf %s "$2" >/run/offbake/"$1"`, name, text)
+		sh(t, h, `rm -f /run/offbake/egress /run/offbake/unable /run/offbake/broken; printf %s "$2" >/run/offbake/"$1"`, name, text)
 	}
 
 	if out, err := run("cat; echo err >&2"); out != "input\nerr\n" || err != nil {
 		t.Errorf("got %q and %v", out, err)
 	}
-	for _, code := range []int{3, 213, 214} {
+	for _, code := range []int{3, 213, 214, 215} {
 		var exit *provision.ExitError
 		if _, err := run(fmt.Sprint("exit ", code)); !errors.As(err, &exit) || exit.Code != code {
 			t.Errorf("got %v, want the command's own exit status %d", err, code)
@@ -145,6 +145,20 @@ func TestSealed(t *testing.T) {
 	_, err := run("true")
 	if err == nil || !strings.Contains(err.Error(), `no network \x1b[0mfor it`) || !strings.Contains(err.Error(), hostName) {
 		t.Errorf("got %v, want what the agent said", err)
+	}
+	tell("broken", "got rules \x1b[0m\n")
+	var broken *provision.SealError
+	if _, err := run("true"); !errors.As(err, &broken) || *broken != (provision.SealError{What: `got rules \x1b[0m`}) {
+		t.Errorf("got %v, want a SealError that says what the agent said", err)
+	}
+	tell("background", "[]") // and broken no more
+	var exit *provision.ExitError
+	if _, err := run("kill -9 $$"); !errors.As(err, &exit) || exit.Code != 137 {
+		t.Errorf("killed, and the seal is well: got %v, want exit status 137", err)
+	}
+	sh(t, h, "rm /run/offbake/background")
+	if _, err := run("kill -9 $$"); !errors.As(err, &broken) || !strings.Contains(broken.What, "No such file") {
+		t.Errorf("killed, and the seal is not well: got %v, want a SealError that says why", err)
 	}
 	if got := sh(t, h, "ls /run/offbake | grep report"); got != "(exit status 1)" {
 		t.Errorf("reports are left: %q", got)

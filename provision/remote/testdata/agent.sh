@@ -12,6 +12,7 @@ background)
 run) # --report FILE -- ARGV...
 	[ ! -s $dir/egress ] || { cat $dir/egress >"$3"; exit 213; }
 	[ ! -s $dir/unable ] || { cat $dir/unable >"$3"; exit 214; }
+	[ ! -s $dir/broken ] || { cat $dir/broken >"$3"; exit 215; }
 	shift 4
 	exec "$@"
 	;;
