@@ -63,7 +63,7 @@ func (b *baking) endLeftovers(ctx context.Context) error {
 		}
 		names, err := clean(ctx, cloud, b.Journal, func(e entry) bool {
 			return e.Target == at && slices.ContainsFunc(b.plan.Images, func(p *ImagePlan) bool {
-				return target(p.img.Cloud) == at && (!e.Kept || p.Name == e.Image && p.Exists == nil)
+				return b.Owner.target(p.img.Cloud) == at && (!e.Kept || p.Name == e.Image && p.Exists == nil)
 			})
 		})
 		for _, name := range names {
@@ -89,7 +89,7 @@ func (b *baking) endLeftovers(ctx context.Context) error {
 // targets are those of the images, each once.
 func (b *baking) targets() (out []Target) {
 	for _, p := range b.plan.Images {
-		if at := target(p.img.Cloud); !slices.Contains(out, at) {
+		if at := b.Owner.target(p.img.Cloud); !slices.Contains(out, at) {
 			out = append(out, at)
 		}
 	}
@@ -139,7 +139,7 @@ func (b *baking) image(ctx context.Context, p *ImagePlan) (*ImageResult, error) 
 	if err := ctx.Err(); err != nil {
 		return nil, &StepError{Image: p.Name, Step: "making the host", Err: err}
 	}
-	e := entry{Host: "offbake-" + b.journal.run + "-" + p.Name, Image: p.Name, Target: target(p.img.Cloud),
+	e := entry{Host: "offbake-" + b.journal.run + "-" + p.Name, Image: p.Name, Target: b.Owner.target(p.img.Cloud),
 		CopyTo: p.img.Cloud.CopyTo, Created: start.UTC()}
 	if err := b.journal.intend(e); err != nil {
 		return nil, &StepError{Image: p.Name, Step: "making the host", Err: err}

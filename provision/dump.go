@@ -14,22 +14,23 @@ import (
 )
 
 // Dump makes a host of the base that img asks for, asks it for its package set as rpms.base of a manifest takes it, and
-// ends it. Journal is Request's. The caller may find the host in the journal when ending it failed.
-func Dump(ctx context.Context, cloud Cloud, img manifest.Image, journal string) (set []byte, err error) {
+// ends it. Of r it uses Cloud, Owner and Journal. The caller may find the host in the journal when ending it failed.
+func Dump(ctx context.Context, r Request, img manifest.Image) (set []byte, err error) {
+	cloud := r.Cloud
 	base, err := cloud.Base(ctx, img)
 	if err != nil {
 		return nil, fmt.Errorf("finding the base image: %w", err)
 	}
-	j, err := openJournal(journal, strings.ToLower(rand.Text()[:8]))
+	j, err := openJournal(r.Journal, strings.ToLower(rand.Text()[:8]))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
-	e := entry{Host: "offbake-" + j.run + "-dump", Image: img.Name, Target: target(img.Cloud), Created: time.Now().UTC()}
+	e := entry{Host: "offbake-" + j.run + "-dump", Image: img.Name, Target: r.Owner.target(img.Cloud), Created: time.Now().UTC()}
 	if err := j.intend(e); err != nil {
 		return nil, err
 	}
-	b := &baking{Request: &Request{Cloud: cloud}, journal: j}
+	b := &baking{Request: &r, journal: j}
 	defer func() { err = errors.Join(err, b.end(ctx, e)) }()
 	host, err := cloud.Create(ctx, e.Host, base, img)
 	if err != nil {

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -54,15 +56,24 @@ func (e entry) end(ctx context.Context, cloud Cloud) error {
 	return cloud.Discard(ctx, e.Host, e.CopyTo)
 }
 
-// Target is where hosts are made: it tells those of one cloud and region from those of another.
+// Target is where hosts are made and whose they are: it tells those of one cloud, region and account from others. Whoever
+// looks elsewhere finds nothing, and must not take it for gone.
 type Target struct {
 	API     string `json:"api"`
 	Region  string `json:"region"`
 	Zone    string `json:"zone"`
 	Project string `json:"project"`
+	Owner
 }
 
-func target(c manifest.Cloud) Target { return Target{c.API, c.Region, c.Zone, c.Project} }
+// Owner is what of a Target the manifest's cloud does not say.
+type Owner struct {
+	Account  string `json:"account,omitempty"`  // names the account without giving away a key; "" where there is none
+	Store    string `json:"store,omitempty"`    // where disks that are imported lie meanwhile
+	Endpoint string `json:"endpoint,omitempty"` // of the store
+}
+
+func (o Owner) target(c manifest.Cloud) Target { return Target{c.API, c.Region, c.Zone, c.Project, o} }
 
 // Leftover is a host that the journal names and no living run holds.
 type Leftover struct {
@@ -76,14 +87,21 @@ type Leftover struct {
 // Leftovers lists what Clean would end, for every target.
 func Leftovers(dir string) ([]Leftover, error) {
 	entries, err := (&journal{dir: dir}).dead()
-	if err != nil {
-		return nil, err
-	}
 	out := make([]Leftover, len(entries))
 	for i, e := range entries {
 		out[i] = Leftover{e.Host, e.Image, e.Target, e.Kept, e.Created}
 	}
-	return out, nil
+	return out, err
+}
+
+// Forget takes a host out of the journal without ending it: its cloud is gone, or somebody ended it otherwise. A host that
+// a living run holds stays.
+func Forget(dir, host string) error {
+	left, err := Leftovers(dir)
+	if !slices.ContainsFunc(left, func(l Leftover) bool { return l.Host == host }) {
+		return errors.Join(fmt.Errorf("forgetting %q: the journal names no such host that is left", host), err)
+	}
+	return (&journal{dir: dir}).forget(host)
 }
 
 // Hosts names every host that the journal in dir names, those of living runs included.
@@ -139,13 +157,14 @@ func (j *journal) forget(host string) error {
 	return nil
 }
 
-// dead returns the entries of runs that live no more.
+// dead returns the entries of runs that live no more; also beside an error, which tells of those that cannot be read.
 func (j *journal) dead() ([]entry, error) {
 	paths, err := filepath.Glob(filepath.Join(j.dir, "*"+entrySuffix))
 	if err != nil {
 		return nil, err
 	}
 	var out []entry
+	var errs faults
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -156,7 +175,8 @@ func (j *journal) dead() ([]entry, error) {
 			err = json.Unmarshal(data, &e)
 		}
 		if err != nil || e.Schema != journalSchema || e.Host+entrySuffix != filepath.Base(path) {
-			return nil, fmt.Errorf("reading the journal: %q is no entry: %w", path, errors.Join(err, errNotEntry))
+			errs.add(fmt.Errorf("reading the journal: %q is no entry: %w", path, cmp.Or(err, errNotEntry)))
+			continue
 		}
 		alive, err := j.alive(e.Run)
 		if err != nil {
@@ -166,7 +186,7 @@ func (j *journal) dead() ([]entry, error) {
 			out = append(out, e)
 		}
 	}
-	return out, nil
+	return out, errs.err()
 }
 
 var errNotEntry = errors.New("unknown content")
@@ -207,10 +227,8 @@ func clean(ctx context.Context, cloud Cloud, dir string, which func(entry) bool)
 	}
 	j := &journal{dir: dir}
 	entries, err := j.dead()
-	if err != nil {
-		return nil, err
-	}
 	var errs faults
+	errs.add(err)
 	for _, e := range entries {
 		if !which(e) {
 			continue

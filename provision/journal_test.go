@@ -136,6 +136,41 @@ func TestHostsNamesWhatTheJournalNames(t *testing.T) {
 	}
 }
 
+// TestForget takes out what is named, and what cannot be read keeps nobody else in.
+func TestForget(t *testing.T) {
+	f := newFake(t, newBundle(t, clusterFiles()))
+	if err := os.MkdirAll(f.journal, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"offbake-a-x", "offbake-b-x"} {
+		text := fmt.Sprintf(`{"schema":"offbake/journal/1","host":%q,"image":"x","run":"dead","target":{"region":"cn-bj2","account":"1"}}`, host)
+		if err := os.WriteFile(filepath.Join(f.journal, host+".json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(f.journal, "broken.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := provision.Forget(f.journal, "offbake-c-x"); err == nil || !strings.Contains(err.Error(), `"offbake-c-x"`) {
+		t.Errorf("a host that is not there: got %v", err)
+	}
+	if err := provision.Forget(f.journal, "offbake-a-x"); err != nil {
+		t.Error(err)
+	}
+	at := provision.Target{Region: "cn-bj2"}
+	if ended, _ := provision.Clean(t.Context(), f, f.journal, at); len(ended) > 0 {
+		t.Errorf("another account's: got %q ended", ended)
+	}
+	at.Account = "1"
+	ended, err := provision.Clean(t.Context(), f, f.journal, at)
+	if diff := cmp.Diff([]string{"offbake-b-x"}, ended); diff != "" || err == nil || !strings.Contains(err.Error(), "broken.json") {
+		t.Errorf("ended (-want +got):\n%s%v", diff, err)
+	}
+	if diff := cmp.Diff([]string{"broken.json"}, left(t, f.journal)); diff != "" {
+		t.Errorf("journal (-want +got):\n%s", diff)
+	}
+}
+
 func TestCleanRefusesWhatIsNoEntry(t *testing.T) {
 	f := newFake(t, newBundle(t, clusterFiles()))
 	if ended, err := provision.Clean(t.Context(), f, filepath.Join(t.TempDir(), "none"), provision.Target{}); ended != nil || err != nil {

@@ -25,6 +25,8 @@ type Request struct {
 	// At is the cloud for a target of the images: there Bake looks for what earlier runs left, and Cloud may look in one
 	// place only. Nil where Cloud looks in each.
 	At func(Target) (Cloud, error)
+	// Owner goes into the journal with each host.
+	Owner Owner
 	// Verify reads the whole bundle and checks it against its index. It is called before anything is made, and not where
 	// there is nothing to make; nil leaves it to the hosts, which check what they take.
 	Verify func(context.Context) error

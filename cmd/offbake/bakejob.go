@@ -23,6 +23,7 @@ type bakeJob struct {
 	name    string // of the bundle, as it was typed
 	bundle  *bundle.Bundle
 	store   store.Store // where the bundle was opened; nil for a file
+	place   place       // of store
 	request provision.Request
 	release func() error // of what the builder holds; nil for nothing
 }
@@ -54,7 +55,7 @@ func (j *bakeJob) open(ctx context.Context, o bakeOptions) (err error) {
 	if _, err := j.app.trust(p.bundle, j.name, o.allowUnsigned); err != nil {
 		return errors.Join(err, p.bundle.Close())
 	}
-	j.bundle, j.store = p.bundle, p.store
+	j.bundle, j.store, j.place = p.bundle, p.store, p.place
 	return nil
 }
 
@@ -131,6 +132,7 @@ func (j *bakeJob) onUCloud(ctx context.Context, o bakeOptions, e expanded) error
 		return err
 	}
 	j.request.Cloud, j.request.Files, j.request.Journal = cloud, files, journal
+	j.request.Owner = keys.owner()
 	j.request.At = func(t provision.Target) (provision.Cloud, error) { return j.app.ucloudAt(t, keys) }
 	return nil
 }

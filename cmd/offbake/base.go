@@ -138,7 +138,8 @@ func (a *app) dump(ctx context.Context, image, base string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return provision.Dump(ctx, cloud, manifest.Image{Name: "dump"}, filepath.Join(state, "journal"))
+		r := provision.Request{Cloud: cloud, Journal: filepath.Join(state, "journal")}
+		return provision.Dump(ctx, r, manifest.Image{Name: "dump"})
 	}
 	m, vars, err := a.siteManifest()
 	if err != nil {
@@ -153,7 +154,8 @@ func (a *app) dump(ctx context.Context, image, base string) ([]byte, error) {
 		return nil, &usageError{err}
 	}
 	img.Cloud = a.located(img.Cloud)
-	cloud, err := a.ucloud(img.Cloud, a.cloudKeys(vars), "")
+	keys := a.cloudKeys(vars)
+	cloud, err := a.ucloud(img.Cloud, keys, "")
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +163,7 @@ func (a *app) dump(ctx context.Context, image, base string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return provision.Dump(ctx, cloud, img, journal)
+	return provision.Dump(ctx, provision.Request{Cloud: cloud, Owner: keys.owner(), Journal: journal}, img)
 }
 
 // siteManifest is the manifest with the user's variables.

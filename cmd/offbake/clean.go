@@ -43,16 +43,15 @@ UCLOUD_SECRET or the var file.` + "\n" + exitStatus,
 	}
 	cmd.Flags().BoolVar(&o.orphans, "orphans", false, "also list hosts with our tag that no journal here names, and ask whether to end them")
 	cmd.Flags().DurationVar(&o.olderThan, "older-than", 6*time.Hour, "orphans: only those made so long ago")
-	cmd.Flags().StringVar(&o.store, "store", "", "imports: the `STORE` that their disks were put in (default the manifest's)")
-	cmd.Flags().StringVar(&o.endpoint, "endpoint", "", "imports: region host or `URL` of its UFile service")
+	cmd.Flags().StringArrayVar(&o.forget, "forget", nil, "take `HOST` out of the journal and do nothing else: its cloud is gone, or it was ended otherwise; repeatable")
 	cmd.Flags().BoolVar(&o.yes, "yes", false, "orphans: end them without asking")
 	return cmd
 }
 
 type cleanOptions struct {
-	orphans, yes    bool
-	store, endpoint string
-	olderThan       time.Duration
+	orphans, yes bool
+	forget       []string
+	olderThan    time.Duration
 }
 
 type cleanResult struct {
@@ -64,10 +63,13 @@ func (a *app) clean(ctx context.Context, o cleanOptions) ([]string, error) {
 	if o.olderThan < 0 {
 		return nil, usagef("--older-than %s is negative", o.olderThan)
 	}
+	if len(o.forget) > 0 {
+		return []string{}, a.forget(o.forget)
+	}
 	ended, err := a.cleanHere(ctx)
 	more, cloudErr := a.cleanClouds(ctx) // whatever became of the others
 	ended, err = append(ended, more...), errors.Join(err, cloudErr)
-	more, importErr := a.cleanImports(ctx, o)
+	more, importErr := a.cleanImports(ctx)
 	ended, err = append(ended, more...), errors.Join(err, importErr)
 	if err == nil && o.orphans {
 		more, err = a.cleanOrphans(ctx, o)
@@ -81,6 +83,24 @@ func (a *app) clean(ctx context.Context, o cleanOptions) ([]string, error) {
 	return ended, err
 }
 
+// forget takes hosts out of whichever journal names them.
+func (a *app) forget(hosts []string) error {
+	state, err := a.stateDir()
+	if err != nil {
+		return err
+	}
+	for _, host := range hosts {
+		var errs []error
+		for _, journal := range []string{"journal", "journal-ucloud", "journal-import"} {
+			errs = append(errs, provision.Forget(filepath.Join(state, journal), host))
+		}
+		if !slices.Contains(errs, nil) {
+			return errs[0]
+		}
+	}
+	return nil
+}
+
 // cleanHere ends guests of this machine.
 func (a *app) cleanHere(ctx context.Context) ([]string, error) {
 	state, err := a.stateDir()
@@ -89,7 +109,7 @@ func (a *app) cleanHere(ctx context.Context) ([]string, error) {
 	}
 	journal := filepath.Join(state, "journal")
 	left, err := provision.Leftovers(journal)
-	if err != nil || len(left) == 0 {
+	if len(left) == 0 { // what cannot be read Clean tells, too
 		return []string{}, err
 	}
 	cloud, err := local.New(local.Config{Base: "/", Work: filepath.Join(state, "guests"), Progress: a.progress()})
@@ -106,7 +126,7 @@ func (a *app) cleanClouds(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	left, err := provision.Leftovers(journal)
-	if err != nil || len(left) == 0 {
+	if len(left) == 0 { // what cannot be read Clean tells, too
 		return nil, err
 	}
 	_, vars, err := a.siteVars() // the keys: where the hosts are, the journal says

@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -44,8 +46,17 @@ func (a *app) located(c manifest.Cloud) manifest.Cloud {
 	return c
 }
 
-// ucloudAt is ucloud for what a journal names.
+// owner is the account of a key pair in a journal: enough to tell it from others, and nothing to guess the key from.
+func (k keyPair) owner() provision.Owner {
+	sum := sha256.Sum256([]byte("offbake journal " + k.public))
+	return provision.Owner{Account: hex.EncodeToString(sum[:8])}
+}
+
+// ucloudAt is ucloud for what a journal names. Another account would find nothing, and that would be taken for gone.
 func (a *app) ucloudAt(t provision.Target, k keyPair) (*ucloud.Cloud, error) {
+	if k.public != "" && t.Account != "" && t.Account != k.owner().Account {
+		return nil, usagef("hosts in %s of another key pair are left: give the one that made them", t.Region)
+	}
 	if t.API == "" {
 		t.API = a.apiBase(manifest.Cloud{})
 	}

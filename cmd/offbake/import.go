@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -31,6 +30,9 @@ func (j *bakeJob) byImport(ctx context.Context, o bakeOptions, e expanded) (err 
 			return usagef("images %q and %q are imported into different regions: bake each by itself, with --image", e.images[0].Name, img.Name)
 		}
 	}
+	keys := j.app.cloudKeys(e.vars)
+	owner := keys.owner()
+	owner.Store, owner.Endpoint = j.place.url, j.place.endpoint
 	if j.store == nil {
 		p, err := j.app.storeOf(j.bundle, place{endpoint: o.endpoint})
 		if err != nil {
@@ -39,8 +41,9 @@ func (j *bakeJob) byImport(ctx context.Context, o bakeOptions, e expanded) (err 
 		if j.store, err = j.app.openStore(p, true); err != nil {
 			return err
 		}
+		owner.Store, owner.Endpoint = p.url, p.endpoint
 	}
-	cloud, err := j.app.ucloud(e.images[0].Cloud, j.app.cloudKeys(e.vars), "")
+	cloud, err := j.app.ucloud(e.images[0].Cloud, keys, "")
 	if err != nil {
 		return err
 	}
@@ -54,7 +57,7 @@ func (j *bakeJob) byImport(ctx context.Context, o bakeOptions, e expanded) (err 
 		return err
 	}
 	j.request.Cloud, j.request.Files = importer, local.Files{Source: j.bundle.Open}
-	j.request.Journal, j.release = journal, importer.Close
+	j.request.Journal, j.request.Owner, j.release = journal, owner, importer.Close
 	return nil
 }
 
@@ -86,13 +89,13 @@ func (a *app) importJournal() (string, error) {
 }
 
 // cleanImports ends what killed imports left: guests, disks in the store, images.
-func (a *app) cleanImports(ctx context.Context, o cleanOptions) (ended []string, err error) {
+func (a *app) cleanImports(ctx context.Context) (ended []string, err error) {
 	journal, err := a.importJournal()
 	if err != nil {
 		return nil, err
 	}
 	left, err := provision.Leftovers(journal)
-	if err != nil || len(left) == 0 {
+	if len(left) == 0 { // what cannot be read Clean tells, too
 		return nil, err
 	}
 	_, vars, err := a.siteVars()
@@ -100,10 +103,6 @@ func (a *app) cleanImports(ctx context.Context, o cleanOptions) (ended []string,
 		return nil, err
 	}
 	keys := a.cloudKeys(vars)
-	s, err := a.siteStore(o, keys)
-	if err != nil {
-		return nil, err
-	}
 	var opened []*disk.Cloud
 	defer func() {
 		for _, c := range opened {
@@ -115,6 +114,10 @@ func (a *app) cleanImports(ctx context.Context, o cleanOptions) (ended []string,
 		if err != nil {
 			return nil, err
 		}
+		s, err := a.openStore(place{url: t.Store, endpoint: t.Endpoint, public: keys.public, key: keys.private}, true)
+		if err != nil {
+			return nil, err
+		}
 		c, err := disk.New(ctx, disk.Config{Work: filepath.Join(filepath.Dir(journal), "guests"), Target: importTarget(s, cloud),
 			Progress: a.progress()})
 		if err != nil {
@@ -123,23 +126,6 @@ func (a *app) cleanImports(ctx context.Context, o cleanOptions) (ended []string,
 		opened = append(opened, c)
 		return c, nil
 	})
-}
-
-// siteStore is the store that was typed, else the manifest's.
-func (a *app) siteStore(o cleanOptions, keys keyPair) (store.Store, error) {
-	p := place{url: o.store, endpoint: o.endpoint, public: keys.public, key: keys.private}
-	if p.url == "" {
-		m, vars, err := a.siteManifest()
-		if err != nil {
-			return nil, err
-		}
-		s, err := m.Store(vars)
-		if err != nil {
-			return nil, err
-		}
-		p.url, p.endpoint = s.URL, cmp.Or(p.endpoint, s.Endpoint)
-	}
-	return a.openStore(p, true)
 }
 
 // importTTL is how long the cloud may take to read a disk.

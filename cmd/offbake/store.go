@@ -70,6 +70,7 @@ func (a *app) openStore(p place, offline bool) (store.Store, error) {
 type pushed struct {
 	bundle *bundle.Bundle
 	store  store.Store
+	place  place
 }
 
 // openPushed opens STORE/NAME/VERSION, offline. Its own manifest cannot say where it is, so endpoint and keys come from the flags,
@@ -116,7 +117,7 @@ func (a *app) findPushed(ctx context.Context, p place, name, version string) (pu
 		}
 		return pushed{}, &notPushedError{err, command}
 	}
-	return pushed{b, s}, err
+	return pushed{b, s, p}, err
 }
 
 // storeWith is the store from which hosts take the files of a bundle that is a file here. It must hold the very same.
