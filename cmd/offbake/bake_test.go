@@ -27,6 +27,13 @@ func TestBake(t *testing.T) {
 	if err != nil {
 		t.Fatalf("making the root file system: %v: %s", err, &stderr)
 	}
+	// Hosts get the program as users have it: static. This test's own is ten times its size.
+	agent := filepath.Join(t.TempDir(), "offbake")
+	build := exec.Command("go", "build", "-trimpath", "-o", agent, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the agent: %v: %s", err, out)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/bake",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -34,6 +41,7 @@ func TestBake(t *testing.T) {
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ROOTFS", strings.TrimSpace(string(base)))
+			env.Setenv("AGENT", agent)
 			return w.setup(env)
 		},
 	})
