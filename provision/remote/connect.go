@@ -94,7 +94,7 @@ func (h *Host) connected(ctx context.Context) (*link, error) {
 	if h.life.Err() != nil {
 		return nil, errClosed
 	}
-	dialCtx, cancel := context.WithTimeoutCause(ctx, h.config.Stall, errGaveUp)
+	dialCtx, cancel := context.WithTimeoutCause(ctx, max(h.config.Stall, h.config.Handshake), errGaveUp)
 	defer cancel()
 	l, err := h.connect(dialCtx)
 	if err != nil {

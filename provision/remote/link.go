@@ -1,7 +1,9 @@
 package remote
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -29,11 +31,10 @@ func (l *link) serve(wg *sync.WaitGroup, stall time.Duration, chans <-chan ssh.N
 		}
 	})
 	wg.Go(func() {
-		err := l.conn.Wait()
-		if reason := l.wire.reason(); reason != nil {
-			err = reason
+		l.err = l.conn.Wait()
+		if reason := l.wire.reason(); reason != nil && !errors.Is(reason, net.ErrClosed) {
+			l.err = reason // else it was closed for what Wait says, which is never nil
 		}
-		l.err = err
 		close(l.done)
 	})
 	wg.Go(func() { l.watch(wg, stall) })

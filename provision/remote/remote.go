@@ -42,11 +42,12 @@ type Config struct {
 	Platform string
 	// Dial makes connections; nil is a net.Dialer. It must heed its context, which has a time limit of its own.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Stall is how long a connection may bring no byte, answers to keepalives included, before it counts as broken. A
-	// broken connection is dialled again for as long. 0 is 30 s.
+	// Stall is how long a connection may bring no byte, answers to keepalives included, before it counts as broken. 0 is
+	// 30 s.
 	Stall time.Duration
 	// Handshake is how long a host may take for one login, and for its answer to the request to run a command. 0 is 1 min:
-	// sshd may ask a name server first that does not answer.
+	// sshd may ask a name server first that does not answer. A broken connection is dialled again for as long, or for Stall
+	// where that is longer.
 	Handshake time.Duration
 	// AuthPatience is for how long Connect tries again when the host refuses the login: cloud-init sets password and keys
 	// after the SSH server has started. 0 is 2 min.

@@ -132,28 +132,32 @@ func (h *Host) shared(l *link) bool {
 
 func (h *Host) openOnce(ctx context.Context, l *link) (*session, error) {
 	type opened struct {
-		s   *session
-		err error
+		ch   ssh.Channel
+		reqs <-chan *ssh.Request
+		err  error
 	}
 	got := make(chan opened, 1)
-	h.running.Go(func() {
+	// Nobody waits for its end: in the moment in which a connection breaks, OpenChannel may begin to wait for an answer that
+	// nothing brings any more (mux.go: a channel that is added after dropAll).
+	go func() {
 		ch, reqs, err := l.conn.OpenChannel("session", nil)
-		if err != nil {
-			got <- opened{err: err}
-			return
-		}
-		got <- opened{s: newSession(h, l, ch, reqs)}
-	})
+		got <- opened{ch, reqs, err}
+	}()
 	ctx, cancel := context.WithTimeoutCause(ctx, h.config.Handshake,
 		fmt.Errorf("the host opened no session within %s", h.config.Handshake))
 	defer cancel()
 	select {
 	case o := <-got:
 		var refused *ssh.OpenChannelError
-		if o.err == nil || errors.As(o.err, &refused) {
-			return o.s, o.err
+		switch {
+		case o.err == nil:
+			return newSession(h, l, o.ch, o.reqs), nil
+		case errors.As(o.err, &refused):
+			return nil, o.err
 		}
 		return nil, cmp.Or(l.fault(), o.err)
+	case <-l.done:
+		return nil, l.err
 	case <-ctx.Done():
 		h.retire(l) // an answer is still out
 		return nil, context.Cause(ctx)

@@ -38,10 +38,10 @@ func (w *wire) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// note keeps the first error; that it was closed here without a reason is the end of a handshake, and none.
+// note keeps the first error.
 func (w *wire) note(err error) {
 	switch {
-	case err == nil || errors.Is(err, net.ErrClosed):
+	case err == nil:
 		return
 	case errors.Is(err, io.EOF):
 		err = errHungUp
