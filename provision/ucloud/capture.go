@@ -27,11 +27,13 @@ func (c *Cloud) Capture(ctx context.Context, ph provision.Host, k provision.Capt
 		return provision.Made{}, fmt.Errorf("capturing image %q: its description does not name host %q", k.Name, h.Name())
 	}
 	t := &traces{word: h.Name()}
+	c.setSure(t.word, false)
 	made, err := c.capture(ctx, h, k, t)
 	if err != nil {
 		err = fmt.Errorf("capturing image %q: %w", k.Name, err)
 		return provision.Made{}, errors.Join(err, c.remove(ctx, t))
 	}
+	c.setSure(t.word, true)
 	return made, nil
 }
 
@@ -54,21 +56,25 @@ func (c *Cloud) capture(ctx context.Context, h *host, k provision.Capture, t *tr
 		return provision.Made{}, err
 	}
 	made := provision.Made{ID: id, Region: h.at.region}
-	made.Copies, err = c.copies(ctx, h, id, source{k, t})
-	return made, err
+	if made.Copies, err = c.copies(ctx, h, id, source{k, t}); err != nil {
+		return provision.Made{}, err
+	}
+	return made, c.removeTwins(ctx, t, made)
 }
 
 // traces are the places where images with a word in their description are or may be, in the order of their making.
 type traces struct {
-	word string
-	at   []place
+	word  string
+	at    []place
+	again bool // something was asked for more than once
 }
 
 // createImage sends what makes an image in a place. The description has the word of t, by which it is found when the
 // answer is lost.
 func (c *Cloud) createImage(ctx context.Context, t *traces, in place, q request[string]) (string, error) {
-	plain := q.send
+	plain, sent := q.send, 0
 	q.send = func(a api) (string, error) {
+		sent++
 		id, err := plain(a)
 		if err == nil && id == "" {
 			err = errAnswer
@@ -85,17 +91,42 @@ func (c *Cloud) createImage(ctx context.Context, t *traces, in place, q request[
 	if err == nil || isLost(err) {
 		t.at = append(t.at, in)
 	}
+	t.again = t.again || sent > 1
 	return id, err
+}
+
+// removeTwins removes what there is beside the images that count: a request whose answer was lost, and whose result was
+// not listed in time, was sent again, and both were granted.
+func (c *Cloud) removeTwins(ctx context.Context, t *traces, made provision.Made) error {
+	if !t.again {
+		return nil
+	}
+	ctx = stubborn(ctx)
+	counts := func(i imageSet) bool {
+		return i.ImageId == made.ID || slices.ContainsFunc(made.Copies, func(m provision.Made) bool { return m.ID == i.ImageId })
+	}
+	var errs []error
+	for _, at := range slices.Backward(t.at) {
+		list, err := c.imagesOf(ctx, at, t.word)
+		errs = append(errs, err, c.removeImages(ctx, at, slices.DeleteFunc(list, counts)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("removing images that were made twice: %w", err)
+	}
+	return nil
 }
 
 // remove takes back what there is of images, copies first: they may hold the image while they are made. ctx may be over.
 func (c *Cloud) remove(ctx context.Context, t *traces) error {
 	return c.afterwards(ctx, func(ctx context.Context) error {
+		until := time.Now().Add(c.patience.Seen)
 		var errs []error
 		for _, at := range slices.Backward(t.at) {
-			errs = append(errs, c.removeImagesOf(ctx, at, t.word, true))
+			errs = append(errs, c.removeImagesOf(ctx, at, t.word, until))
 		}
-		return errors.Join(errs...)
+		err := errors.Join(errs...)
+		c.setSure(t.word, err == nil)
+		return err
 	})
 }
 
@@ -175,25 +206,24 @@ func (c *Cloud) waitImage(ctx context.Context, at place, id, name string) error 
 	return err
 }
 
-// removeImagesOf removes every custom image whose description has the word. With lag there may be one that listings do
-// not have yet.
-func (c *Cloud) removeImagesOf(ctx context.Context, at place, word string, lag bool) error {
-	find := func(ctx context.Context) ([]imageSet, bool, error) {
-		list, err := c.imagesOf(ctx, at, word)
-		return list, len(list) > 0, err
-	}
-	list, ok, err := find(ctx)
-	if err == nil && !ok && lag {
-		list, _, err = settle(ctx, c, find)
-	}
-	errs := []error{err}
-	for _, i := range list {
-		errs = append(errs, c.removeImage(ctx, at, i.ImageId, i.ImageName))
-	}
-	if err := errors.Join(errs...); err != nil {
+// removeImagesOf removes every custom image whose description has the word. Until that time there may be one that
+// listings do not have yet.
+func (c *Cloud) removeImagesOf(ctx context.Context, at place, word string, until time.Time) error {
+	list, err := expect(ctx, c, until, func(ctx context.Context) ([]imageSet, error) {
+		return c.imagesOf(ctx, at, word)
+	})
+	if err := errors.Join(err, c.removeImages(ctx, at, list)); err != nil {
 		return fmt.Errorf("removing images of %q in %s: %w", word, at.region, err)
 	}
 	return nil
+}
+
+func (c *Cloud) removeImages(ctx context.Context, at place, list []imageSet) error {
+	var errs []error
+	for _, i := range list {
+		errs = append(errs, c.removeImage(ctx, at, i.ImageId, i.ImageName))
+	}
+	return errors.Join(errs...)
 }
 
 // removeImage removes one image and waits until it is gone. One that is being made may have to be made first.

@@ -51,15 +51,22 @@ func (c *Cloud) Create(ctx context.Context, name string, base provision.Base,
 	c.mu.Lock()
 	c.places[name] = p.at
 	c.mu.Unlock()
+	c.setSure(name, false)
 	h, err := c.create(ctx, name, p)
 	if err == nil {
+		c.setSure(name, true)
 		return h, nil
 	}
 	err = fmt.Errorf("making host %q: %w", name, err)
 	made := &madeError{}
-	lag := errors.As(err, &made) || isLost(err)
+	until := time.Time{}
+	if errors.As(err, &made) || isLost(err) {
+		until = time.Now().Add(c.patience.Seen)
+	}
 	return nil, errors.Join(err, c.afterwards(ctx, func(ctx context.Context) error {
-		return c.endCalled(ctx, p.at, name, lag)
+		_, err := c.endCalled(ctx, p.at, name, until)
+		c.setSure(name, err == nil)
+		return err
 	}))
 }
 

@@ -32,6 +32,7 @@ func (c *Cloud) Import(ctx context.Context, i Import) (provision.Made, error) {
 		return provision.Made{}, fmt.Errorf("importing image %q: it has no description", i.Name)
 	}
 	t := &traces{word: words[len(words)-1]}
+	c.setSure(t.word, false)
 	secrets := []string{i.URL}
 	if u, err := url.Parse(i.URL); err == nil {
 		secrets = append(secrets, u.RawQuery)
@@ -49,9 +50,14 @@ func (c *Cloud) Import(ctx context.Context, i Import) (provision.Made, error) {
 	if err == nil {
 		err = c.waitImage(ctx, c.target, id, i.Name)
 	}
+	made := provision.Made{ID: id, Region: c.target.region}
+	if err == nil {
+		err = c.removeTwins(ctx, t, made)
+	}
 	if err != nil {
 		err = fmt.Errorf("importing image %q: %w", i.Name, err)
 		return provision.Made{}, errors.Join(err, c.remove(ctx, t))
 	}
-	return provision.Made{ID: id, Region: c.target.region}, nil
+	c.setSure(t.word, true)
+	return made, nil
 }

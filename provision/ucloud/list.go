@@ -95,24 +95,32 @@ func (c *Cloud) image(ctx context.Context, at place, id string) (imageSet, bool,
 // hostsCalled returns the hosts of that very name: one, unless an answer was lost so thoroughly that a second was made.
 // Labels would be the better mark, but the API neither returns nor filters them.
 func (c *Cloud) hostsCalled(ctx context.Context, at place, name string) ([]hostSet, error) {
-	list, err := c.hosts(ctx, at, hostQuery{})
-	if err != nil {
-		return nil, err
+	return search(func() ([]hostSet, error) { return c.hosts(ctx, at, hostQuery{}) },
+		func(h hostSet) bool { return h.Name == name })
+}
+
+// search keeps of a listing what fits. One of several pages in which nothing does is made once more before it is
+// believed: where one thing goes while another comes, the total stays and all between them move a page's edge.
+func search[T any](list func() ([]T, error), fits func(T) bool) ([]T, error) {
+	for again := false; ; again = true {
+		all, err := list()
+		if err != nil {
+			return nil, err
+		}
+		several := len(all) > pageSize
+		found := slices.DeleteFunc(all, func(item T) bool { return !fits(item) })
+		if len(found) > 0 || again || !several {
+			return found, nil
+		}
 	}
-	return slices.DeleteFunc(list, func(h hostSet) bool { return h.Name != name }), nil
 }
 
 // imagesOf returns the custom images whose description has the word, newest first: an input address or a host's name.
 func (c *Cloud) imagesOf(ctx context.Context, at place, word string) ([]imageSet, error) {
-	list, err := c.images(ctx, at, imageQuery{kind: "Custom"})
-	if err != nil {
-		return nil, err
-	}
-	list = slices.DeleteFunc(list, func(i imageSet) bool {
-		return !slices.Contains(strings.Fields(i.ImageDescription), word)
-	})
+	list, err := search(func() ([]imageSet, error) { return c.images(ctx, at, imageQuery{kind: "Custom"}) },
+		func(i imageSet) bool { return slices.Contains(strings.Fields(i.ImageDescription), word) })
 	newestFirst(list)
-	return list, nil
+	return list, err
 }
 
 func newestFirst(list []imageSet) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,11 +15,15 @@ import (
 // Terminate ends every host of that name, releases its address and waits until it is gone. It is not shut down first:
 // the power goes, for nobody will read its disk.
 func (c *Cloud) Terminate(ctx context.Context, name string) error {
-	return c.endCalled(stubborn(ctx), c.placeOf(name), name, false)
+	_, err := c.endCalled(stubborn(ctx), c.placeOf(name), name, time.Time{})
+	return err
 }
 
 // Discard ends the host and removes every image whose description names it, also half made ones, there and in the places
 // of copyTo (REGION or REGION/PROJECT).
+//
+// What a process was making when it was killed may still be on its way: unless all that this process asked for was
+// answered, it is only believed to be not there when Patience.Seen has passed.
 func (c *Cloud) Discard(ctx context.Context, name string, copyTo []string) error {
 	ctx = stubborn(ctx)
 	at := c.placeOf(name)
@@ -32,32 +37,41 @@ func (c *Cloud) Discard(ctx context.Context, name string, copyTo []string) error
 		}
 		places = append(places, to)
 	}
-	errs = append(errs, c.endCalled(ctx, at, name, false))
+	until := time.Time{}
+	if !c.isSure(name) {
+		until = time.Now().Add(c.patience.Seen)
+	}
+	ended, err := c.endCalled(ctx, at, name, until)
+	if len(ended) > 0 && !slices.ContainsFunc(ended, mayBeCaptured) {
+		until = time.Time{}
+	}
+	errs = append(errs, err)
 	// The copies go first: they are of no use without the image, and it may be bound to them while they are made.
 	for i := len(places) - 1; i >= 0; i-- {
-		errs = append(errs, c.removeImagesOf(ctx, places[i], name, false))
+		errs = append(errs, c.removeImagesOf(ctx, places[i], name, until))
 	}
 	return errors.Join(errs...)
 }
 
-// endCalled ends every host of that name. With lag there is one, or may be, that listings do not have yet.
-func (c *Cloud) endCalled(ctx context.Context, at place, name string, lag bool) error {
-	find := func(ctx context.Context) ([]hostSet, bool, error) {
-		list, err := c.hostsCalled(ctx, at, name)
-		return list, len(list) > 0, err
-	}
-	list, ok, err := find(ctx)
-	if err == nil && !ok && lag {
-		list, _, err = settle(ctx, c, find)
-	}
+// mayBeCaptured reports whether an image of the host may have been asked for: that waits until the host is listed as off.
+func mayBeCaptured(h hostSet) bool {
+	return !slices.Contains([]string{"Initializing", "Starting", hostRunning, "Install Fail"}, h.State)
+}
+
+// endCalled ends every host of that name and returns what they were. Until that time there may be one that listings do
+// not have yet.
+func (c *Cloud) endCalled(ctx context.Context, at place, name string, until time.Time) ([]hostSet, error) {
+	list, err := expect(ctx, c, until, func(ctx context.Context) ([]hostSet, error) {
+		return c.hostsCalled(ctx, at, name)
+	})
 	errs := []error{err}
 	for _, h := range list {
 		errs = append(errs, c.endHost(ctx, at, name, h.UHostId))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("ending host %q: %w", name, err)
+		return list, fmt.Errorf("ending host %q: %w", name, err)
 	}
-	return nil
+	return list, nil
 }
 
 // endHost ends one host: whatever state it is in, it is pushed on until it is gone.

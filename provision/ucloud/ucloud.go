@@ -66,8 +66,8 @@ type Patience struct {
 	Stop  time.Duration // a clean shutdown, then the power goes; 5 min
 	Image time.Duration // until an image, or a copy of it, is there; 60 min
 	Gone  time.Duration // until a host or an image that was ended is gone; 5 min
-	// Seen is how long what was made may be missing from listings; 20 s. Only where an answer was lost, and nothing is
-	// found, all of it is waited.
+	// Seen is how long what was made may be missing from listings; 20 s. Only where an answer was lost, or nobody is left
+	// who heard it, and nothing is found, all of it is waited.
 	Seen time.Duration
 	// Poll is the wait after the first look at a state that is to come, growing to 100 times that; 50 ms.
 	Poll time.Duration
@@ -110,6 +110,9 @@ type Cloud struct {
 	mu     sync.Mutex
 	plans  map[string]*plan // by image: what Base found, for Create
 	places map[string]place // by host name, of this process
+	// sure has the names of hosts of this process of which listings have all that there is: what makes a host or an image
+	// was answered, or in vain looked for.
+	sure map[string]bool
 }
 
 var _ provision.Cloud = (*Cloud)(nil)
@@ -128,7 +131,20 @@ func New(c Config, target manifest.Cloud) (*Cloud, error) {
 		rt = transport.RoundTripper(transport.Options{})
 	}
 	return &Cloud{config: c, patience: c.Patience.withDefaults(), transport: rt, target: placeOf(target),
-		plans: map[string]*plan{}, places: map[string]place{}}, nil
+		plans: map[string]*plan{}, places: map[string]place{}, sure: map[string]bool{}}, nil
+}
+
+// setSure notes whether listings have all that there is of a host and its images.
+func (c *Cloud) setSure(name string, is bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sure[name] = is
+}
+
+func (c *Cloud) isSure(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sure[name]
 }
 
 // placeOf returns where the host called name is, or would be.

@@ -36,3 +36,17 @@ func (c *Cloud) poll(ctx context.Context, limit time.Duration, look func(context
 		return err
 	}
 }
+
+// expect looks until it finds something, or fails, or until that time. The last look begins after it.
+func expect[T any](ctx context.Context, c *Cloud, until time.Time, look func(context.Context) ([]T, error)) ([]T, error) {
+	for wait := c.patience.Poll; ; wait = min(wait*3/2, 100*c.patience.Poll) {
+		last := !time.Now().Before(until)
+		list, err := look(ctx)
+		if last || err != nil || len(list) > 0 {
+			return list, err
+		}
+		if err := transport.Sleep(ctx, min(wait, time.Until(until))); err != nil {
+			return nil, err
+		}
+	}
+}
