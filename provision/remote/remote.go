@@ -1,6 +1,6 @@
 // Package remote is one machine reached by SSH, as a provision.Host.
 //
-// What it guarantees: a host is only ever spoken to under one host key, that of Config.HostKey or the first one seen; a
+// What it guarantees: a host is only ever spoken to under one host key, that of Config.HostKey or of the first login; a
 // command is never begun twice; whatever the host does or leaves undone, Run ends with its context, and a connection
 // over which nothing comes any more ends by itself; after Close nothing of a Host runs here any more. Passwords and
 // private keys are in no error, no line for Config.Log and not in what fmt prints of a Config, Host or Identity.
@@ -33,7 +33,8 @@ type Config struct {
 	Password string
 	// Key is the user's key; nil for none.
 	Key ssh.Signer
-	// HostKey is what the host must prove to have. nil takes the first one that is seen, for the life of the Host.
+	// HostKey is what the host must prove to have. nil takes that of the first login that succeeds, for the life of the Host:
+	// until then cloud-init may give the host another one.
 	HostKey ssh.PublicKey
 	// Agent is the path of the offbake program that Seal copies to the host; "" for a host that is never sealed. See
 	// CheckAgent.
