@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 
+	"github.com/offbake/offbake/provision/disk"
 	"github.com/offbake/offbake/provision/remote"
 	"github.com/offbake/offbake/provision/ucloud"
 )
@@ -19,6 +20,8 @@ func cloudHint(err error) string {
 		return "something else answers at the host's address: look for an address that is used twice, or for somebody in between"
 	case as[*remote.AuthError](err):
 		return "check ssh.user of the manifest's cloud: root on CentOS, ubuntu on Ubuntu; the base must take logins by password or key"
+	case as[*disk.RoomError](err):
+		return "make room there, name a larger disk with --cache, or bake fewer at once with --parallel"
 	case errors.As(err, &api):
 		return kindHint(api.Kind())
 	}
