@@ -38,7 +38,7 @@ func (a *app) baseListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the base images of the region",
-		Long: `Lists the base images that can be used in the manifest's region and zone: id, name, size in GiB, features and the day
+		Long: `Lists the base images of the manifest's region and zone: id, name, size in GiB, features and the day
 its maintenance ends. Without a manifest, region, zone and project come from UCLOUD_REGION, UCLOUD_ZONE and UCLOUD_PROJECT_ID.` +
 			"\n" + exitStatus,
 		Example: "  offbake base list --filter 'CentOS 7\\.' --var region=cn-bj2 --var az=cn-bj2-02",
@@ -62,8 +62,11 @@ its maintenance ends. Without a manifest, region, zone and project come from UCL
 			}
 			var lines []string
 			for _, i := range images {
-				lines = append(lines, strings.TrimRight(strings.Join([]string{i.ID, i.Name, fmt.Sprintf("%d GiB", i.Size),
-					strings.Join(i.Features, ","), i.EOL}, "  "), " "))
+				words := []string{i.ID, i.Name, fmt.Sprintf("%d GiB", i.Size), strings.Join(i.Features, ","), i.EOL}
+				if !i.Available {
+					words = append(words, "not available")
+				}
+				lines = append(lines, strings.TrimRight(strings.Join(words, "  "), " "))
 			}
 			return a.result(struct {
 				Schema string             `json:"schema"`
