@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -111,6 +112,16 @@ func TestResolveRPMs(t *testing.T) {
 	local, err := w.resolve(t, rpms(strings.Replace(signedRepo, rpmBase, "file://"+built.signed, 1), "wget"))
 	if err != nil || len(local.Rows) != 1 || local.Rows[0].URL != "file://"+built.signed+"/Packages/wget-1.20-1.noarch.rpm" {
 		t.Errorf("a repository on disk: got %+v, %v", local, err)
+	}
+}
+
+// TestResolveRPMsCancelled: nothing is picked from a repository whose turn never came.
+func TestResolveRPMsCancelled(t *testing.T) {
+	w, _ := newRPMWorld(t, good)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if res, err := source.Resolve(ctx, w.fetcher(t), w.inputs(t, rpms(signedRepo, "wget"))); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, %v, want context.Canceled alone", res, err)
 	}
 }
 

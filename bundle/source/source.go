@@ -127,6 +127,7 @@ func (r *resolver) run(ctx context.Context, jobs []job) []result {
 		workers.Go(func() {
 			for i := range next {
 				if ctx.Err() != nil {
+					results[i].err = context.Cause(ctx) // what was not tried is not there either
 					continue
 				}
 				res, err := jobs[i].run(ctx)
