@@ -27,7 +27,7 @@ import (
 	"github.com/offbake/offbake/provision/ucloud"
 )
 
-// bench is a sandbox, whose machines are in this process, and all that a bake takes beside it.
+// bench is a sandbox and all that a bake takes beside it.
 type bench struct {
 	t       testing.TB
 	dir     string
@@ -45,10 +45,14 @@ type bench struct {
 	sshFault atomic.Pointer[func(n int, what string) sandbox.SSHFault]
 }
 
+// newBench has machines in this process; with a base in the options they are real guests.
 func newBench(t testing.TB, o sandbox.Options) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: t.TempDir(), park: newPark(t.TempDir())}
-	o.Dir, o.Base, o.Boot = filepath.Join(b.dir, "sandbox"), t.TempDir(), b.park.boot
+	o.Dir = filepath.Join(b.dir, "sandbox")
+	if o.Base == "" {
+		o.Base, o.Boot = t.TempDir(), b.park.boot
+	}
 	o.Fault = func(c sandbox.Call) sandbox.Fault {
 		if f := b.fault.Load(); f != nil {
 			return (*f)(c)

@@ -11,6 +11,11 @@ import (
 	"github.com/offbake/offbake/provision/ucloud"
 )
 
+// sshFaults are the kinds, of which a step meets one in a usual run. Where one has no meaning it cuts the connection.
+func sshFaults() []sandbox.SSHFault {
+	return []sandbox.SSHFault{sandbox.SSHRefuse, sandbox.SSHDrop, sandbox.SSHLoseStatus, sandbox.SSHHang, sandbox.SSHBanner}
+}
+
 // TestSweepSSH has something happen to each step of a bake's SSH: connections, logins, commands. What must hold is what
 // TestSweepAPI says.
 func TestSweepSSH(t *testing.T) {
@@ -19,9 +24,8 @@ func TestSweepSSH(t *testing.T) {
 		t.Fatalf("a bake makes %d SSH steps only: the sweep misses its aim", steps)
 	}
 	runs, slot := 0, slots()
-	kinds := []sandbox.SSHFault{sandbox.SSHRefuse, sandbox.SSHDrop, sandbox.SSHLoseStatus, sandbox.SSHHang, sandbox.SSHBanner}
 	for n := 1; n <= steps; n++ {
-		for i, kind := range kinds {
+		for i, kind := range sshFaults() {
 			if !whole() && (n+i)%5 != 0 {
 				continue
 			}
