@@ -173,8 +173,19 @@ func (n *ownNetwork) check(ctx context.Context) error {
 	return nil
 }
 
+// describe is what of a rule decides where packets go, in the words of "ip rule".
 func describe(r netlink.Rule) string {
-	return strings.TrimSpace(fmt.Sprintf("%s %d %s", familyName(r.Family), r.Priority, r.OifName))
+	s := fmt.Sprintf("%s %d", familyName(r.Family), r.Priority)
+	if r.Dst != nil {
+		s += " to " + r.Dst.String()
+	}
+	if r.OifName != "" {
+		s += " oif " + r.OifName
+	}
+	if r.Table > 0 {
+		s += fmt.Sprintf(" lookup %d", r.Table)
+	}
+	return s
 }
 
 // noWayOut fails where a route of the tables that the rules lead to, or of the local one before them, leads anywhere but into

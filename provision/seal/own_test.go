@@ -142,7 +142,9 @@ func testWaysMade(t *testing.T, host *machine) {
 func testBroken(t *testing.T, host *machine) {
 	for _, tt := range []struct{ name, does, undo, want string }{
 		{"a rule less", "ip rule del priority 11", "ip rule add priority 11 lookup 213 protocol kernel", "got rules"},
-		{"a rule more", "ip -6 rule add priority 9 lookup main", "ip -6 rule del priority 9", `"IPv6 9"`},
+		{"a rule more", "ip -6 rule add priority 9 lookup main", "ip -6 rule del priority 9", `"IPv6 9 lookup 254"`},
+		{"a rule that leads elsewhere", "ip rule del priority 11; ip rule add priority 11 lookup main protocol kernel",
+			"ip rule del priority 11; ip rule add priority 11 lookup 213 protocol kernel", `"IPv4 11 lookup 254"`},
 		{"a rule less, and failed", "ip rule del priority 13; exit 3", "ip rule add priority 13 prohibit protocol kernel", "got rules"},
 		{"a way out", "ip route add 192.0.2.77 dev eth0 table 213", "ip route del 192.0.2.77 table 213", "192.0.2.77/32 of table 213 leads out"},
 		{"a bridge as docker's", "ip link add docker0 type bridge; ip addr add 172.17.0.1/16 brd + dev docker0; ip link set docker0 up",
