@@ -58,6 +58,7 @@ func (b *Cloud) capture(ctx context.Context, h provision.Host, c provision.Captu
 	url, err := b.upload(ctx, h.Name(), c.Name, path)
 	if err == nil {
 		b.c.Progress.Line("%s: importing its disk", c.Name)
+		b.change(h.Name(), func(j *job) { j.imported = true })
 		made, err = b.c.Target.Import(ctx, ImportRequest{Name: c.Name, Description: c.Description, URL: url,
 			Format: b.c.Format, System: b.c.System, Image: j.image})
 	}
@@ -83,18 +84,19 @@ func (b *Cloud) upload(ctx context.Context, host, image, path string) (url strin
 		return "", err
 	}
 	b.c.Progress.Line("%s: uploading its disk, %s", image, humanize.IBytes(uint64(n)))
-	b.setUploaded(host, true)
+	b.change(host, func(j *job) { j.uploaded = true })
 	if err := b.c.Target.Upload(ctx, objectKey(host), f, hex.EncodeToString(h.Sum(nil))); err != nil {
 		return "", fmt.Errorf("uploading the disk: %w", err)
 	}
 	return b.c.Target.URL(ctx, objectKey(host))
 }
 
-func (b *Cloud) setUploaded(host string, is bool) {
+// change notes something about a host of this process.
+func (b *Cloud) change(host string, what func(*job)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if j := b.hosts[host]; j != nil {
-		j.uploaded = is
+		what(j)
 	}
 }
 
@@ -105,7 +107,7 @@ func (b *Cloud) deleteUpload(ctx context.Context, host string) error {
 	if err := b.c.Target.Delete(ctx, objectKey(host)); err != nil {
 		return fmt.Errorf("deleting the uploaded disk: %w", err)
 	}
-	b.setUploaded(host, false)
+	b.change(host, func(j *job) { j.uploaded = false })
 	return nil
 }
 
@@ -127,11 +129,19 @@ func (b *Cloud) Terminate(ctx context.Context, name string) error {
 	return err
 }
 
-// Discard is Terminate, and removes the image that was imported from the host.
+// Discard is Terminate, and removes the image that was imported from the host. The cloud is not asked about a host of
+// this process that came to no import.
 func (b *Cloud) Discard(ctx context.Context, name string, copyTo []string) error {
+	b.mu.Lock()
+	j := b.hosts[name]
+	none := j != nil && !j.imported
+	b.mu.Unlock()
 	err := b.Terminate(ctx, name)
 	if b.c.KeepUpload { // an upload that led to nothing
 		err = errors.Join(err, b.deleteUpload(ctx, name))
+	}
+	if none {
+		return err
 	}
 	return errors.Join(err, b.c.Target.Discard(ctx, name, copyTo))
 }

@@ -83,6 +83,7 @@ type Cloud struct {
 type job struct {
 	image    manifest.Image
 	uploaded bool // its disk may be in the store
+	imported bool // the cloud was asked for an image of it
 }
 
 var _ provision.Cloud = (*Cloud)(nil)
