@@ -319,20 +319,34 @@ func sweepCheck(t *testing.T, name string, f *fake, res provision.Result, err er
 }
 
 func TestBakeChecksSignaturesWhereThereAreAny(t *testing.T) {
+	unsign := func(paths ...string) func(*bundle.Index) {
+		return func(x *bundle.Index) {
+			for i := range x.Files {
+				if slices.Contains(paths, x.Files[i].Path) {
+					x.Files[i].Verified = "pinned"
+				}
+			}
+		}
+	}
+	const keys = "gpgcheck=1\nrepo_gpgcheck=0\ngpgkey=file:///var/lib/offbake/rpms/keys/docker.asc\n" +
+		"       file:///var/lib/offbake/rpms/keys/zz.asc\n"
 	for _, tt := range []struct {
-		name   string
-		change func(*bundle.Index)
-		want   []string
+		name           string
+		change         func(*bundle.Index)
+		want, unwanted []string
 	}{
-		{"signed packages", func(*bundle.Index) {}, []string{"export CHECK='1'", "gpgcheck=1\nrepo_gpgcheck=0\n" +
-			"gpgkey=file:///var/lib/offbake/rpms/keys/docker.asc\n       file:///var/lib/offbake/rpms/keys/zz.asc\n"}},
-		{"one that nobody signed", func(x *bundle.Index) {
-			i := slices.IndexFunc(x.Files, func(f bundle.File) bool { return f.Path == "rpms/Packages/docker-ce.rpm" })
-			x.Files[i].Verified = "pinned"
-		}, []string{"export CHECK='0'", "gpgcheck=0\n"}},
+		{"signed packages", unsign(), []string{"export CHECK='1'", keys}, []string{"\ngpgcheck=0\n", "exclude=", "offbake-unsigned"}},
+		{"two that nobody signed", unsign("rpms/Packages/wget-2.0-1.noarch.rpm", "rpms/Packages/lvm2-2.0-1.noarch.rpm"),
+			[]string{"export CHECK='1'", keys + "exclude=lvm2 wget\n", "[offbake-unsigned]\n", "\ngpgcheck=0\nrepo_gpgcheck=0\nincludepkgs=lvm2 wget\n"},
+			nil},
+		{"one that recipes take by its path", unsign("rpms/Packages/docker-ce-2.0-1.noarch.rpm", "files/docker-ce-19.03.15-3.x86_64.rpm"),
+			[]string{"export CHECK='0'", keys + "exclude=docker-ce\n"}, nil},
 	} {
 		files := clusterFiles()
 		files["rpms/keys/zz.asc"] = "another"
+		for _, h := range offer("wget", "lvm2", "docker-ce") {
+			files["rpms/Packages/"+h.NEVRA()+".rpm"] = h.Name
+		}
 		f := newFake(t, newBundle(t, files, tt.change))
 		if _, err := provision.Bake(t.Context(), f.request(consulServer())); err != nil {
 			t.Fatal(err)
@@ -340,6 +354,11 @@ func TestBakeChecksSignaturesWhereThereAreAny(t *testing.T) {
 		for _, want := range tt.want {
 			if !strings.Contains(f.seen.String(), want) {
 				t.Errorf("%s: the host was not told %q", tt.name, want)
+			}
+		}
+		for _, unwanted := range tt.unwanted {
+			if strings.Contains(f.seen.String(), unwanted) {
+				t.Errorf("%s: the host was told %q", tt.name, unwanted)
 			}
 		}
 	}

@@ -10,13 +10,17 @@ import (
 
 	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/manifest"
 )
 
 // repository is the yum repository of a bundle.
 type repository struct {
-	rpms   *rpm.Repo
-	keys   []string // paths in the bundle
-	signed bool     // every package's signature was checked when the bundle was made
+	rpms *rpm.Repo
+	keys []string // paths in the bundle
+	// unsigned are the names of packages without a signature that was checked when the bundle was made; local says that
+	// one of them is also where recipes take packages from by path.
+	unsigned []string
+	local    bool
 }
 
 // openRepository reads what a bundle's repository offers. It is nil when the bundle has none.
@@ -25,19 +29,29 @@ func openRepository(ctx context.Context, b *bundle.Bundle) (*repository, error) 
 	if !slices.ContainsFunc(files, func(f bundle.File) bool { return path.Dir(f.Path) == "rpms/repodata" }) {
 		return nil, nil
 	}
-	r := &repository{signed: true}
+	r := &repository{}
+	unsigned := map[string]bool{} // by href
 	for _, f := range files {
+		href, isPackage := strings.CutPrefix(f.Path, "rpms/")
 		switch {
 		case path.Dir(f.Path) == "rpms/keys":
 			r.keys = append(r.keys, f.Path)
-		case strings.HasPrefix(f.Path, "rpms/") && strings.HasSuffix(f.Path, ".rpm"):
-			r.signed = r.signed && strings.HasPrefix(f.Verified, "rpm-pgp ")
+		case path.Ext(f.Path) != ".rpm" || strings.HasPrefix(f.Verified, "rpm-pgp "):
+		case isPackage:
+			unsigned[href] = true
+		case f.Kind == manifest.KindRPM:
+			r.local = true
 		}
 	}
 	open := func(_ context.Context, href string) (io.ReadCloser, error) { return b.Open("rpms/" + href) }
 	var err error
 	if r.rpms, err = rpm.LoadRepo(ctx, rpm.RepoOptions{ID: "offbake"}, open); err != nil {
 		return nil, fmt.Errorf("reading the packages of the bundle: %w", err)
+	}
+	for _, p := range r.rpms.Packages {
+		if unsigned[p.Href] {
+			r.unsigned = append(r.unsigned, p.Name)
+		}
 	}
 	return r, nil
 }
@@ -50,26 +64,20 @@ func (r *repository) offered() []*rpm.Repo {
 	return []*rpm.Repo{r.rpms}
 }
 
-// repoFile is offbake.repo: the bundle's repository for the host's own yum or dnf. "" without a repository.
+// repoFile is offbake.repo: the bundle's repository for the host's own yum or dnf, which check all packages but those that
+// nobody signed. "" without a repository.
 func (r *repository) repoFile() string {
 	if r == nil {
 		return ""
 	}
-	check := 0
-	if r.signed {
-		check = 1
+	urls := make([]string, len(r.keys))
+	for i, k := range r.keys {
+		urls[i] = "file://" + hostPath(k)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "[offbake]\nname=offbake bundle\nbaseurl=file://%s\nenabled=1\n", hostPath("rpms"))
-	fmt.Fprintf(&b, "gpgcheck=%d\nrepo_gpgcheck=0\n", check) // the index vouches for the metadata, file by file
-	if len(r.keys) > 0 {
-		urls := make([]string, len(r.keys))
-		for i, k := range r.keys {
-			urls[i] = "file://" + hostPath(k)
-		}
-		b.WriteString("gpgkey=" + strings.Join(urls, "\n       ") + "\n")
-	}
-	// dnf hides packages of modules that it has no description of; the bundle's choice was made when it was locked.
-	b.WriteString("priority=1\nmetadata_expire=1\nskip_if_unavailable=0\nmodule_hotfixes=1\n")
-	return b.String()
+	return rpm.RepoSections(rpm.RepoSectionOptions{
+		BaseURL:  "file://" + hostPath("rpms"),
+		Keys:     urls,
+		Unsigned: r.unsigned,
+		Extra:    "priority=1\nmetadata_expire=1\n",
+	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 )
 
 // work is the making of one image on its host.
@@ -65,9 +67,12 @@ func (w *work) repository(ctx context.Context) error {
 	if w.Offline {
 		env["OFFBAKE_OFFLINE"] = "1"
 	}
-	if repo != nil && !repo.signed {
+	if repo != nil && repo.local {
 		env["CHECK"] = "0"
-		w.Progress.Line("warning: %s: the bundle has packages that nobody signed; only its own digests vouch for them", w.plan.Name)
+	}
+	if repo != nil && len(repo.unsigned) > 0 {
+		w.Progress.Line("warning: %s: packages that nobody signed: %s; only the bundle's own digests vouch for them",
+			w.plan.Name, strings.Join(slices.Compact(slices.Sorted(slices.Values(repo.unsigned))), ", "))
 	}
 	return w.s.shell(ctx, exports(env)+text("steps/repository.sh"), false)
 }

@@ -9,6 +9,10 @@ import (
 // RepoID is the id of a bundle's repository in its configuration.
 const RepoID = "offbake"
 
+// UnsignedRepoID is the id under which a configuration offers the packages of the bundle's repository that carry no
+// signature.
+const UnsignedRepoID = RepoID + "-unsigned"
+
 // RepoRoot is where a host keeps the repository of the bundle that it is baked from.
 const RepoRoot = "/var/lib/offbake/rpms"
 
@@ -16,6 +20,10 @@ const RepoRoot = "/var/lib/offbake/rpms"
 type ConfOptions struct {
 	Keys []string // file names of the keys in keys/ beside the configuration
 	Weak bool     // install weak dependencies too
+	// Unsigned are the names of packages that may lack a signature, as those of repositories without gpgcheck. All others
+	// stay under gpgcheck: yum and dnf know no exception within a repository, so these come from a second one at the
+	// same place. With a name go all versions and architectures of it.
+	Unsigned []string
 }
 
 // Conf is offbake.conf: all that yum or dnf need, with -c, to install from the bundle's repository and from nothing else.
@@ -28,6 +36,9 @@ func Conf(opts ConfOptions) []byte {
 	var b strings.Builder
 	b.WriteString("# yum -c offbake.conf install NAME, or dnf. To use the repository elsewhere than in " + RepoRoot + ":\n")
 	b.WriteString("# --setopt=offbake.baseurl=file://DIR --setopt=offbake.gpgkey=file://DIR/keys/NAME\n")
+	if len(opts.Unsigned) > 0 {
+		b.WriteString("# --setopt=" + UnsignedRepoID + ".baseurl=file://DIR\n")
+	}
 	b.WriteString("[main]\n")
 	b.WriteString("reposdir=/dev/null\n") // no other repository, reachable or not
 	b.WriteString("plugins=0\n")
@@ -36,22 +47,57 @@ func Conf(opts ConfOptions) []byte {
 	b.WriteString("keepcache=0\n")
 	b.WriteString("installonly_limit=0\n") // a kernel of the base is not ours to remove
 	fmt.Fprintf(&b, "install_weak_deps=%d\n", weak)
-	b.WriteString("\n[" + RepoID + "]\n")
-	b.WriteString("name=offbake bundle\n")
-	b.WriteString("baseurl=file://" + RepoRoot + "\n")
-	b.WriteString("enabled=1\n")
-	b.WriteString("gpgcheck=1\n")
-	b.WriteString("repo_gpgcheck=0\n") // the bundle's signature covers the metadata
-	if len(opts.Keys) > 0 {
-		urls := make([]string, len(opts.Keys))
-		for i, name := range opts.Keys {
-			urls[i] = "file://" + RepoRoot + "/keys/" + name
-		}
-		slices.Sort(urls)
-		b.WriteString("gpgkey=" + strings.Join(slices.Compact(urls), "\n       ") + "\n")
+	urls := make([]string, len(opts.Keys))
+	for i, name := range opts.Keys {
+		urls[i] = "file://" + RepoRoot + "/keys/" + name
 	}
-	b.WriteString("metadata_expire=0\n") // another bundle may take this one's place
-	b.WriteString("skip_if_unavailable=0\n")
-	b.WriteString("module_hotfixes=1\n") // the bundle has no modules.yaml; without this dnf hides modular packages
+	b.WriteString("\n")
+	b.WriteString(RepoSections(RepoSectionOptions{
+		BaseURL:  "file://" + RepoRoot,
+		Keys:     urls,
+		Unsigned: opts.Unsigned,
+		Extra:    "metadata_expire=0\n", // another bundle may take this one's place
+	}))
 	return []byte(b.String())
+}
+
+// RepoSectionOptions say where a bundle's repository is and what is checked of it.
+type RepoSectionOptions struct {
+	BaseURL  string
+	Keys     []string // URLs of keys
+	Unsigned []string // as in ConfOptions
+	Extra    string   // further lines for each section
+}
+
+// RepoSections are the sections of a configuration that offer the repository of a bundle: RepoID, and UnsignedRepoID
+// when there are packages without signatures, which alone is not checked. Neither order nor repetition of keys and names counts.
+func RepoSections(o RepoSectionOptions) string {
+	keys, unsigned := sortedSet(o.Keys), sortedSet(o.Unsigned)
+	var b strings.Builder
+	section := func(id, name string, check int, more string) {
+		fmt.Fprintf(&b, "[%s]\nname=%s\nbaseurl=%s\nenabled=1\ngpgcheck=%d\n", id, name, o.BaseURL, check)
+		b.WriteString("repo_gpgcheck=0\n") // the bundle's signature covers the metadata
+		b.WriteString(more + o.Extra)
+		b.WriteString("skip_if_unavailable=0\n")
+		b.WriteString("module_hotfixes=1\n") // the bundle has no modules.yaml; without this dnf hides modular packages
+	}
+	more := ""
+	if len(keys) > 0 {
+		more = "gpgkey=" + strings.Join(keys, "\n       ") + "\n"
+	}
+	if len(unsigned) == 0 {
+		section(RepoID, "offbake bundle", 1, more)
+		return b.String()
+	}
+	names := strings.Join(unsigned, " ")
+	section(RepoID, "offbake bundle", 1, more+"exclude="+names+"\n")
+	b.WriteString("\n")
+	section(UnsignedRepoID, "offbake bundle, packages without signature", 0, "includepkgs="+names+"\n")
+	return b.String()
+}
+
+func sortedSet(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
 }

@@ -28,3 +28,24 @@ func TestConf(t *testing.T) {
 		t.Errorf("got %q, want weak dependencies and no key", weak)
 	}
 }
+
+func TestConfUnsigned(t *testing.T) {
+	conf := string(rpm.Conf(rpm.ConfOptions{Keys: []string{"k"}, Unsigned: []string{"zz", "aa++", "zz"}}))
+	signed, unsigned, found := strings.Cut(conf, "\n[offbake-unsigned]\n")
+	if !found {
+		t.Fatalf("got %q, want a section for unsigned packages", conf)
+	}
+	for _, want := range []string{"\ngpgcheck=1\n", "\nexclude=aa++ zz\n", "\ngpgkey=file:///var/lib/offbake/rpms/keys/k\n"} {
+		if !strings.Contains(signed, want) || strings.Contains(unsigned, want) {
+			t.Errorf("got %q, want %q for signed packages alone", conf, want)
+		}
+	}
+	for _, want := range []string{"\ngpgcheck=0\n", "\nincludepkgs=aa++ zz\n"} {
+		if strings.Contains(signed, want) || !strings.Contains(unsigned, want) {
+			t.Errorf("got %q, want %q for unsigned packages alone", conf, want)
+		}
+	}
+	if got := strings.Count(conf, "\nbaseurl=file:///var/lib/offbake/rpms\n"); got != 2 {
+		t.Errorf("got %d sections at the repository, want 2", got)
+	}
+}

@@ -19,12 +19,15 @@ type bundleRepo struct {
 	dir  string // the repository
 	home string
 	root string // the installroot
+	key  *faulttest.SigningKey
+
+	unsigned []string // names that offbake.conf excepts
 }
 
 // newBundleRepo builds and signs packages and writes the repository of them as a bundle has it.
 func newBundleRepo(tb testing.TB, key *faulttest.SigningKey, specs ...faulttest.RPMSpec) *bundleRepo {
 	tb.Helper()
-	b := &bundleRepo{dir: tb.TempDir(), home: tb.TempDir(), root: tb.TempDir()}
+	b := &bundleRepo{dir: tb.TempDir(), home: tb.TempDir(), root: tb.TempDir(), key: key}
 	packages := filepath.Join(b.dir, "Packages")
 	if err := os.Mkdir(packages, 0o755); err != nil {
 		tb.Fatal(err)
@@ -33,23 +36,23 @@ func newBundleRepo(tb testing.TB, key *faulttest.SigningKey, specs ...faulttest.
 	if err != nil {
 		tb.Fatal(err)
 	}
-	armored, err := key.Armored()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	writeFiles(tb, b.dir, map[string][]byte{
-		"keys/RPM-GPG-KEY-stand-in": armored,
-		"offbake.conf":              rpm.Conf(rpm.ConfOptions{Keys: []string{"RPM-GPG-KEY-stand-in"}}),
-	})
 	// Debian's rpm has its database in the home directory.
 	writeFiles(tb, b.home, map[string][]byte{".rpmmacros": []byte("%_dbpath /var/lib/rpm\n")})
 	b.write(tb, paths)
 	return b
 }
 
-// write makes the metadata of the packages as they are now.
+// write makes the metadata of the packages as they are now, and the configuration.
 func (b *bundleRepo) write(tb testing.TB, paths []string) {
 	tb.Helper()
+	armored, err := b.key.Armored()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	writeFiles(tb, b.dir, map[string][]byte{
+		"keys/RPM-GPG-KEY-stand-in": armored,
+		"offbake.conf":              rpm.Conf(rpm.ConfOptions{Keys: []string{"RPM-GPG-KEY-stand-in"}, Unsigned: b.unsigned}),
+	})
 	var files []rpm.RepoFile
 	for _, path := range paths {
 		files = append(files, repoFile(tb, path))
@@ -66,9 +69,13 @@ func (b *bundleRepo) write(tb testing.TB, paths []string) {
 
 // dnf runs dnf with offbake.conf as a user would who keeps the repository in another place.
 func (b *bundleRepo) dnf(args ...string) (string, error) {
-	cmd := exec.Command("dnf", append([]string{"-c", b.dir + "/offbake.conf",
+	options := []string{"-c", b.dir + "/offbake.conf",
 		"--setopt=offbake.baseurl=file://" + b.dir, "--setopt=offbake.gpgkey=file://" + b.dir + "/keys/RPM-GPG-KEY-stand-in",
-		"--installroot=" + b.root, "--releasever=1", "--forcearch=x86_64"}, args...)...)
+		"--installroot=" + b.root, "--releasever=1", "--forcearch=x86_64"}
+	if len(b.unsigned) > 0 {
+		options = append(options, "--setopt=offbake-unsigned.baseurl=file://"+b.dir)
+	}
+	cmd := exec.Command("dnf", append(options, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+b.home, "LC_ALL=C.UTF-8")
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -176,5 +183,56 @@ func TestDnfRefusesTampered(t *testing.T) {
 		if out, err := install(); err == nil || !strings.Contains(out, tt.want) {
 			t.Errorf("%s: got %v, want dnf to say %q: %s", tt.fault, err, tt.want, out)
 		}
+	}
+}
+
+// TestDnfTakesUnsignedByName gives dnf a repository in which some packages have no signature, of which offbake.conf names
+// one: that one comes, beside signed ones, and no other.
+func TestDnfTakesUnsignedByName(t *testing.T) {
+	t.Parallel()
+	key := faulttest.MustSigningKey(t, faulttest.KeyOptions{})
+	b := newBundleRepo(t, key, faulttest.RPMSpec{Name: "signed"}, faulttest.RPMSpec{Name: "mixed", Requires: []string{"own++"}},
+		faulttest.RPMSpec{Name: "own++", Requires: []string{"signed"}}, faulttest.RPMSpec{Name: "own-more"},
+		faulttest.RPMSpec{Name: "stranger"}, faulttest.RPMSpec{Name: "tampered"})
+	path := func(name string) string { return b.dir + "/Packages/" + name + "-1.0-1.noarch.rpm" }
+	for _, name := range []string{"own++", "own-more"} {
+		if out, err := exec.Command("rpmsign", "--delsign", path(name)).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	if err := faulttest.MustSigningKey(t, faulttest.KeyOptions{}).SignRPMs([]string{path("stranger")}); err != nil {
+		t.Fatal(err)
+	}
+	bad, err := os.ReadFile(path("tampered"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad[len(bad)-1] ^= 1
+	if err := os.WriteFile(path("tampered"), bad, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	paths, err := filepath.Glob(b.dir + "/Packages/*.rpm")
+	if err != nil || len(paths) != 6 {
+		t.Fatalf("got %v, %v, want six packages", paths, err)
+	}
+	b.unsigned = []string{"own++"}
+	b.write(t, paths)
+	for _, tt := range []struct{ name, want string }{
+		{"signed", ""}, {"own++", ""}, {"mixed", ""},
+		{"own-more", "is not signed"}, {"stranger", "GPG check FAILED"}, {"tampered", "GPG check FAILED"},
+		{path("own-more"), "is not signed"},
+	} {
+		dest := t.TempDir()
+		out, err := b.dnf("-y", "install", "--downloadonly", "--downloaddir="+dest, tt.name)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(out, tt.want)) {
+			t.Errorf("%s: got %v, want dnf to say %q: %s", tt.name, err, tt.want, out)
+		}
+	}
+	if out, err := b.dnf("-y", "install", "mixed"); err != nil {
+		t.Errorf("really installing: %v: %s", err, out)
+	}
+	if out, err := b.dnf("-q", "repoquery", "--installed", "--qf", "%{name} %{from_repo}"); err != nil ||
+		!strings.Contains(out, "own++ offbake-unsigned\n") || !strings.Contains(out, "signed offbake\n") {
+		t.Errorf("got %q, %v, want each package from its own section", out, err)
 	}
 }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes the bundle's repository known to yum and dnf, and offline the only one they know. clean.sh takes it back.
 #
-# REPO is the text of its .repo file, empty when the bundle has no packages; CHECK is 1 where packages are signed.
+# REPO is the text of its .repo file, empty when the bundle has no packages; CHECK is 0 where a package that
+# nobody signed may be installed by its path, else 1.
 set -eu
 umask 022
 saved=$OFFBAKE/saved
@@ -25,7 +26,7 @@ configure() {
 	awk -v offline="$OFFBAKE_OFFLINE" -v check="$CHECK" '
 		function ours() {
 			print "#offbake begin"
-			print "gpgcheck=" check "\nlocalpkg_gpgcheck=" check "\nrepo_gpgcheck=0"
+			print "gpgcheck=1\nlocalpkg_gpgcheck=" check "\nrepo_gpgcheck=0"
 			if (offline) print "reposdir=/etc/yum.repos.d"
 			print "#offbake end"
 			done = 1
