@@ -78,8 +78,8 @@ func TestDigestKeeps(t *testing.T) {
 		"images":           {"recipes: [yum]", "recipes: []"},
 		"unused variables": {"other: x", "other: y"},
 		"comments, form":   {"artifacts:", "# a comment\nartifacts:  # another"},
-		"defaults spelled": {`gpgkey: keys/rpm.asc}`, `gpgkey: "keys/rpm.asc", gpgcheck: true, priority: 99}`},
-		"empty lists":      {"    install: [wget, unzip]", "    install: [wget, unzip]\n    upgrade: []\n    weak: false"},
+		"defaults spelled": {`gpgkey: keys/rpm.asc}`, `gpgkey: "keys/rpm.asc", gpgcheck: true, repo_gpgcheck: false, priority: 99}`},
+		"empty lists":      {"    install: [wget, unzip]", "    install: [wget, unzip]\n    upgrade: []\n    weak: false\n    unsigned: []"},
 		"value for value":  {`"${v}"`, `1.6.1`},
 	} {
 		if edited := strings.Replace(digested, edit[0], edit[1], 1); edited == digested {
@@ -116,6 +116,8 @@ func TestDigestChanges(t *testing.T) {
 		"base":      {"base: base/x.rpmqa", "base: bare"},
 		"package":   {"wget, unzip", "wget"},
 		"upgrade":   {"[wget, unzip]", "[wget, unzip]\n    upgrade: [unzip]"},
+		"unsigned":  {"[wget, unzip]", "[wget, unzip]\n    unsigned: [unzip]"},
+		"asc":       {"gpgkey: keys/rpm.asc", "gpgkey: keys/rpm.asc, repo_gpgcheck: true"},
 		"mode":      {"path: x}", "path: x, mode: \"0755\"}"},
 		"pin":       {"path: x}", "path: x, sha256: " + hex64 + "}"},
 		"container": {"store:", "  containers: [docker.io/library/redis:5]\nstore:"},

@@ -29,6 +29,8 @@ var (
 	repoName   = matches(`^[A-Za-z0-9][A-Za-z0-9_.:-]*$`, "an id of letters, digits and _ . : -")
 	// An RPM name, N-V, N-V-R or E:V-R form, glob or provided name or path, but no option of a package manager.
 	rpmSpec = matches(`^[A-Za-z0-9_/(*?\[][A-Za-z0-9_.+:~^*?/()\[\]-]*$`, "a package name, or name-version, without spaces")
+	// The name of a package alone: an exception to checking signatures is not given to a pattern.
+	rpmName = matches(`^[A-Za-z0-9_][A-Za-z0-9_.+-]*$`, "the name of a package, without version and pattern")
 	modSpec = matches(`^[A-Za-z0-9][A-Za-z0-9_.+-]*(:[A-Za-z0-9_.+-]+)?(/[A-Za-z0-9_.+-]+)?$`, "name:stream[/profile]")
 	imgRef  = matches(`^[a-z0-9]+([._-][a-z0-9]+)*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$`,
 		"a whole image reference, such as docker.io/library/redis:5")
@@ -95,7 +97,7 @@ func (d *decoder) artifacts(a *node, platform string) Artifacts {
 		out.Files = append(out.Files, d.plainFile(item))
 	}
 	out.Containers = d.texts(a.lookup("containers"), imgRef)
-	if n := d.object(a.lookup("rpms"), []string{"repos", "base", "install"}, "upgrade", "weak", "exclude", "modules"); n != nil {
+	if n := d.object(a.lookup("rpms"), []string{"repos", "base", "install"}, "upgrade", "weak", "exclude", "modules", "unsigned"); n != nil {
 		out.RPMs = d.rpms(n)
 	}
 	return out
@@ -138,12 +140,13 @@ func (d *decoder) plainFile(item *node) File {
 
 func (d *decoder) rpms(n *node) RPMs {
 	r := RPMs{
-		Base:    d.literal(n.lookup("base"), basePath),
-		Install: d.texts(n.lookup("install"), rpmSpec),
-		Upgrade: d.texts(n.lookup("upgrade"), rpmSpec),
-		Exclude: d.texts(n.lookup("exclude"), rpmSpec),
-		Modules: d.texts(n.lookup("modules"), modSpec),
-		Weak:    d.truth(n.lookup("weak"), false),
+		Base:     d.literal(n.lookup("base"), basePath),
+		Install:  d.texts(n.lookup("install"), rpmSpec),
+		Upgrade:  d.texts(n.lookup("upgrade"), rpmSpec),
+		Exclude:  d.texts(n.lookup("exclude"), rpmSpec),
+		Modules:  d.texts(n.lookup("modules"), modSpec),
+		Unsigned: d.texts(n.lookup("unsigned"), rpmName),
+		Weak:     d.truth(n.lookup("weak"), false),
 	}
 	repos := d.list(n.lookup("repos"))
 	if install := n.lookup("install"); len(install.list()) > 0 && len(repos) == 0 {
@@ -175,7 +178,7 @@ func basePath(s string) string {
 
 func (d *decoder) repo(item *node) Repo {
 	r := Repo{GPGCheck: true, Priority: noPriority}
-	n := d.object(item, []string{"id", "baseurl"}, "gpgkey", "gpgcheck", "priority")
+	n := d.object(item, []string{"id", "baseurl"}, "gpgkey", "gpgcheck", "repo_gpgcheck", "priority")
 	if n == nil {
 		return r
 	}
@@ -183,16 +186,24 @@ func (d *decoder) repo(item *node) Repo {
 	r.BaseURL = d.text(n.lookup("baseurl"), location("http", "https", "file"))
 	r.GPGKey = d.literal(n.lookup("gpgkey"), localPath)
 	r.GPGCheck = d.truth(n.lookup("gpgcheck"), true)
+	r.RepoGPGCheck = d.truth(n.lookup("repo_gpgcheck"), false)
 	r.Priority = d.number(n.lookup("priority"), noPriority, 1, 99)
-	switch key, off := n.lookup("gpgkey"), n.lookup("gpgcheck"); {
+	switch key, off, meta := n.lookup("gpgkey"), n.lookup("gpgcheck"), n.lookup("repo_gpgcheck"); {
 	case key == nil && off == nil:
 		d.fail(n, "want a gpgkey, or `gpgcheck: false` where packages are to be taken unverified")
-	case key == nil && off.kind == kindBool && r.GPGCheck, key == nil && d.value != nil && r.GPGCheck:
+	case key == nil && r.GPGCheck && d.knows(off):
 		d.fail(n, "want a gpgkey to check packages with")
-	case key != nil && !r.GPGCheck:
+	case key == nil && r.RepoGPGCheck && d.knows(meta):
+		d.fail(meta, "want a gpgkey to check repomd.xml with")
+	case key != nil && !r.GPGCheck && !r.RepoGPGCheck && (meta == nil || d.knows(meta)):
 		d.fail(off, "got a gpgkey and `gpgcheck: false`, want one of them")
 	}
 	return r
+}
+
+// knows reports whether the value of a truth is known: it is written out, or this is the pass with variables.
+func (d *decoder) knows(n *node) bool {
+	return n.kind == kindBool || d.value != nil
 }
 
 // claim notes that an artifact takes paths of one tree. It reports a path that is taken already, that would be a file

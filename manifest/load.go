@@ -135,6 +135,12 @@ func (m *Manifest) Recipes(image string) []string {
 	return d.literals(m.root.lookup("images").lookup(image).lookup("recipes"), recipeName)
 }
 
+// Scripts returns the local paths of an image's scripts, in their order.
+func (m *Manifest) Scripts(image string) []string {
+	var d decoder // as in Recipes
+	return d.literals(m.root.lookup("images").lookup(image).lookup("scripts"), localPath)
+}
+
 // LocalFiles returns every file beside the manifest that it names (keys, base, scripts), sorted, each once, as clean
 // paths with slashes that are relative to Dir. Whether they exist is the caller's to see.
 func (m *Manifest) LocalFiles() []string {

@@ -56,21 +56,25 @@ type Provider struct {
 // RPMs is the set of packages that the images install.
 type RPMs struct {
 	Repos   []Repo   `json:"repos,omitempty"`
-	Base    string   `json:"base,omitempty"` // local path of a `rpm -qa` dump, or "bare"; "" when there are no rpms
+	Base    string   `json:"base,omitempty"` // local path of a `rpm -qa` dump or an rpmdb file, or "bare"; "" when there are no rpms
 	Install []string `json:"install,omitempty"`
 	Upgrade []string `json:"upgrade,omitempty"`
 	Weak    bool     `json:"weak,omitempty"`
 	Exclude []string `json:"exclude,omitempty"`
-	Modules []string `json:"modules,omitempty"`
+	Modules []string `json:"modules,omitempty"` // name:stream[/profile]
+	// Unsigned are the names of packages that may lack a signature although their repository's are checked.
+	Unsigned []string `json:"unsigned,omitempty"`
 }
 
 // Repo is one yum repository.
 type Repo struct {
 	ID       string `json:"id,omitempty"`
 	BaseURL  string `json:"baseurl,omitempty"` // http(s) or file
-	GPGKey   string `json:"gpgkey,omitempty"`  // local path; "" only where GPGCheck is false
+	GPGKey   string `json:"gpgkey,omitempty"`  // local path; "" only where nothing is checked
 	GPGCheck bool   `json:"gpgcheck,omitempty"`
-	Priority int    `json:"priority,omitempty"` // 1..99, lower wins; 99 when not given
+	// RepoGPGCheck says that GPGKey must have signed repomd.xml, too.
+	RepoGPGCheck bool `json:"repo_gpgcheck,omitempty"`
+	Priority     int  `json:"priority,omitempty"` // 1..99, lower wins; 99 when not given
 }
 
 // File is one plain file pinned by its digest.
