@@ -58,9 +58,9 @@ type lockResult struct {
 }
 
 // orEmpty makes a missing list [] in JSON, not null.
-func orEmpty(list []string) []string {
+func orEmpty[T any](list []T) []T {
 	if list == nil {
-		return []string{}
+		return []T{}
 	}
 	return list
 }
