@@ -76,8 +76,12 @@ func craft(region int, items ...item) []byte {
 	return bytes.Join([][]byte{blob, index, entries, data}, nil)
 }
 
-// lead is the first 96 bytes of an RPM.
-func lead() []byte { return append([]byte{0xed, 0xab, 0xee, 0xdb, 3, 0}, make([]byte, 90)...) }
+// lead is the first 96 bytes of an RPM: magic, version, and that the signature is a header.
+func lead() []byte {
+	b := append([]byte{0xed, 0xab, 0xee, 0xdb, 3, 0}, make([]byte, 90)...)
+	b[79] = 5
+	return b
+}
 
 // assemble makes an RPM of its parts.
 func assemble(sigs []item, header, payload []byte) []byte {

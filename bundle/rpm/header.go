@@ -27,18 +27,9 @@ type Header struct {
 	Recommends, Suggests           []Dep
 	Supplements, Enhances          []Dep
 	Files                          []File
+	FileDigests                    string   // the hash that the files' digests are of, as Digest.Type; also "md5"
 	Changelog                      []Change // newest first, as packagers write it
 }
-
-// File is one path of a package.
-type File struct {
-	Path  string
-	Mode  uint16 // st_mode
-	Ghost bool   // owned but not in the payload
-}
-
-// Dir says whether the path is a directory.
-func (f File) Dir() bool { return f.Mode&0o170000 == 0o040000 }
 
 // Change is an entry of a package's change log.
 type Change struct {
@@ -78,9 +69,10 @@ func readRaw(r io.Reader) (*rawHeader, error) {
 	if _, err := io.ReadFull(r, lead); err != nil {
 		return nil, fmt.Errorf("reading lead: %w", unexpectedEOF(err))
 	}
-	// Of the lead only magic and major version mean something; rpm looks at no more since 4.6.
-	if !bytes.Equal(lead[:4], []byte{0xed, 0xab, 0xee, 0xdb}) || lead[4] < 3 || lead[4] > 4 {
-		return nil, fmt.Errorf("reading lead: got %x, want an RPM version 3 or 4 file: %w", lead[:5], ErrMalformed)
+	// As rpm: magic, major version, and that the signature is a header; no other byte of the lead means anything.
+	if !bytes.Equal(lead[:4], []byte{0xed, 0xab, 0xee, 0xdb}) || lead[4] < 3 || lead[4] > 4 || lead[78] != 0 || lead[79] != 5 {
+		return nil, fmt.Errorf("reading lead: got %x, signature type %x, want an RPM version 3 or 4 file, type 5: %w",
+			lead[:5], lead[78:80], ErrMalformed)
 	}
 	sig, err := readIndex(r, tagHeaderSignatures)
 	if err != nil {
@@ -134,6 +126,7 @@ func (raw *rawHeader) decode() (*Header, error) {
 	if d.number(tagSourcePackage) != 0 || h.SourceRPM == "" {
 		h.Arch = "src"
 	}
+	h.FileDigests = d.fileDigestType()
 	h.InstalledSize = max(d.number(tagSize), d.number(tagLongSize))
 	sig := &decoder{index: raw.sig}
 	h.ArchiveSize = max(d.number(tagArchiveSize), sig.number(sigPayloadSize), sig.number(sigLongArchiveSize))
@@ -184,37 +177,6 @@ func (d *decoder) deps(nameTag, flagsTag, versionTag tag) []Dep {
 		deps = append(deps, dep)
 	}
 	return deps
-}
-
-const fileGhost = 1 << 6 // RPMFILE_GHOST
-
-func (d *decoder) files() []File {
-	paths := d.texts(tagOldFilenames)
-	if bases := d.texts(tagBaseNames); bases != nil {
-		dirs, dirOf := d.texts(tagDirNames), d.numbers(tagDirIndexes)
-		if len(dirOf) != len(bases) {
-			d.wrong(tagDirIndexes, d.entries[tagDirIndexes], "one for each name")
-			return nil
-		}
-		paths = make([]string, len(bases))
-		for i, base := range bases {
-			if dirOf[i] >= int64(len(dirs)) {
-				d.wrong(tagDirIndexes, d.entries[tagDirIndexes], "indexes of directories")
-				return nil
-			}
-			paths[i] = dirs[dirOf[i]] + base
-		}
-	}
-	modes, flags := d.numbers(tagFileModes), d.numbers(tagFileFlags)
-	if len(modes) != len(paths) || len(flags) != len(paths) {
-		d.wrong(tagFileModes, d.entries[tagFileModes], "modes and flags for each file")
-		return nil
-	}
-	var files []File
-	for i, path := range paths {
-		files = append(files, File{Path: path, Mode: uint16(modes[i]), Ghost: flags[i]&fileGhost != 0})
-	}
-	return files
 }
 
 func (d *decoder) changelog() []Change {

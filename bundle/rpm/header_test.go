@@ -21,7 +21,9 @@ func readHeader(file []byte) (*rpm.Header, error) {
 func TestReadHeader(t *testing.T) {
 	header := minimal(int32s(1003, 3), int32s(1006, 1700000000), text(1004, "sum"),
 		item{1030, int16Type, 2, []byte{0o100 >> 1, 0, 0x41, 0xed}}, int32s(1037, 64, 0), int32s(1116, 1, 0),
-		texts(1117, "f", "d"), texts(1118, "/etc/", "/usr/bin/"),
+		texts(1117, "f", "d"), texts(1118, "/etc/", "/usr/bin/"), int32s(1028, 0xffffffff, 1), int32s(1140, 2, 0),
+		item{1033, int16Type, 2, []byte{1, 2, 0, 0}}, texts(1035, "0A", ""), texts(1036, "", "x"), texts(1039, "u", "v"), texts(1040, "g", ""),
+		int32s(5011, 8),
 		int32s(1048, 1<<9|8|4), texts(1049, "need"), texts(1050, "2:1-3"))
 	file := assemble([]item{int32s(1007, 42)}, header, nil)
 	got, err := readHeader(file)
@@ -33,7 +35,9 @@ func TestReadHeader(t *testing.T) {
 		SourceRPM: "aa-1.0-1.src.rpm", BuildTime: 1700000000, ArchiveSize: 42,
 		Start: int64(len(file) - len(header)), End: int64(len(file)),
 		Requires: []rpm.Dep{{Name: "need", EVR: &rpm.EVR{Epoch: "2", Version: "1", Release: "3"}, Flags: rpm.Greater | rpm.Equal | rpm.Pre}},
-		Files:    []rpm.File{{Path: "/usr/bin/f", Mode: 0x2000, Ghost: true}, {Path: "/etc/d", Mode: 0o040755}},
+		Files: []rpm.File{{Path: "/usr/bin/f", Mode: 0x2000, Ghost: true, Size: 1<<32 - 1, Color: 2, Device: 0x102, Digest: "0a", User: "u", Group: "g"},
+			{Path: "/etc/d", Mode: 0o040755, Size: 1, Link: "x", User: "v"}},
+		FileDigests: "sha256",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -41,6 +45,11 @@ func TestReadHeader(t *testing.T) {
 	if !got.Files[1].Dir() || got.Files[0].Dir() || got.NEVRA() != "aa-3:1.0-1.noarch" {
 		t.Errorf("got %t, %t, %s, want a file, a directory, aa-3:1.0-1.noarch", got.Files[0].Dir(), got.Files[1].Dir(), got.NEVRA())
 	}
+}
+
+// fileItems are of two files, and what more is given of them.
+func fileItems(more ...item) []item {
+	return append([]item{{1030, int16Type, 2, make([]byte, 4)}, int32s(1037, 0, 0), int32s(1116, 0, 0), texts(1117, "x", "y"), texts(1118, "/")}, more...)
 }
 
 // patch changes 32 bits of a copy of a header structure, at a byte: at 8 and 12 are its counts, from 16 on its entries of
@@ -99,6 +108,9 @@ func TestReadHeaderRefuses(t *testing.T) {
 		{"files without directories", minimal(int32s(1116, 0), texts(1117, "x")), "indexes of directories"},
 		{"files without indexes", minimal(texts(1117, "x"), texts(1118, "/")), "one for each name"},
 		{"files without modes", minimal(int32s(1116, 0), texts(1117, "x"), texts(1118, "/")), "modes"},
+		{"files without sizes", minimal(fileItems(int32s(1028, 1))...), "one for each file"},
+		{"files with too many owners", minimal(fileItems(texts(1039, "a", "b", "c"))...), "one for each file"},
+		{"a hash of files that is text", minimal(text(5011, "8")), "want numbers"},
 		{"changes without texts", minimal(int32s(1080, 1), texts(1081, "x")), "as many"},
 	} {
 		h, err := readHeader(assemble(nil, tt.header, nil))
@@ -109,8 +121,12 @@ func TestReadHeaderRefuses(t *testing.T) {
 	if _, err := readHeader(assemble(nil, good, nil)); err != nil {
 		t.Errorf("the header that they are made of: %v", err)
 	}
-	if _, err := readHeader(append([]byte{0x7f, 'E', 'L', 'F'}, assemble(nil, good, nil)[4:]...)); err == nil {
-		t.Error("another lead: no error")
+	for _, at := range []int{0, 3, 4, 78, 79} {
+		file := assemble(nil, good, nil)
+		file[at] ^= 0x40
+		if _, err := readHeader(file); err == nil {
+			t.Errorf("byte %d of the lead altered: no error", at)
+		}
 	}
 }
 

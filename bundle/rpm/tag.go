@@ -48,8 +48,14 @@ const (
 	tagURL               tag = 1020
 	tagArch              tag = 1022
 	tagOldFilenames      tag = 1027
+	tagFileSizes         tag = 1028
 	tagFileModes         tag = 1030
+	tagFileDevices       tag = 1033
+	tagFileDigests       tag = 1035
+	tagFileLinks         tag = 1036
 	tagFileFlags         tag = 1037
+	tagFileUsers         tag = 1039
+	tagFileGroups        tag = 1040
 	tagSourceRPM         tag = 1044
 	tagArchiveSize       tag = 1046
 	tagProvideName       tag = 1047
@@ -71,7 +77,10 @@ const (
 	tagDirIndexes        tag = 1116
 	tagBaseNames         tag = 1117
 	tagDirNames          tag = 1118
+	tagFileColors        tag = 1140
+	tagLongFileSizes     tag = 5008
 	tagLongSize          tag = 5009
+	tagFileDigestAlgo    tag = 5011
 	tagRecommendName     tag = 5046
 	tagRecommendVersion  tag = 5047
 	tagRecommendFlags    tag = 5048
