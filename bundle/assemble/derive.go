@@ -153,7 +153,7 @@ func (b *builder) addRepoConfig() error {
 	var names []string
 	seen := map[string]bool{}
 	for _, repo := range b.o.Inputs.Artifacts.RPMs.Repos {
-		if repo.GPGKey == "" || seen[repo.GPGKey] {
+		if !repo.GPGCheck || seen[repo.GPGKey] { // a key of metadata alone vouches for no package
 			continue
 		}
 		seen[repo.GPGKey] = true
@@ -168,6 +168,17 @@ func (b *builder) addRepoConfig() error {
 		}
 		names = append(names, name)
 	}
-	conf := rpm.Conf(rpm.ConfOptions{Keys: names, Weak: b.o.Inputs.Artifacts.RPMs.Weak})
+	conf := rpm.Conf(rpm.ConfOptions{Keys: names, Weak: b.o.Inputs.Artifacts.RPMs.Weak, Unsigned: b.unsigned()})
 	return b.addData("rpms/offbake.conf", manifest.KindRepodata, "", conf)
+}
+
+// unsigned are the names of the packages that nobody's signature vouches for.
+func (b *builder) unsigned() []string {
+	var names []string
+	for _, row := range b.o.Lock.Rows {
+		if row.Kind == manifest.KindRPM && row.Verified == source.FirstUse {
+			names = append(names, b.packages[row.Path].header.Name)
+		}
+	}
+	return names
 }

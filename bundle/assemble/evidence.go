@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/offbake/offbake/bundle"
-	"github.com/offbake/offbake/bundle/fetch"
 	"github.com/offbake/offbake/bundle/rpm"
 	"github.com/offbake/offbake/bundle/source"
 	"github.com/offbake/offbake/manifest"
@@ -115,7 +114,7 @@ func (b *builder) checkPackages(ctx context.Context) error {
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			if checked[i], err = checkPackage(row, b.blobs[row.Path], sources); err != nil {
+			if checked[i], err = b.checkPackage(row, sources); err != nil {
 				return fmt.Errorf("verifying %q: %w", row.Name, err)
 			}
 			return nil
@@ -172,7 +171,8 @@ func (b *builder) repositories() ([]repository, error) {
 
 // checkPackage tries the repositories below which the package lies, or all where it lies below none (metadata may name
 // another place), until one vouches for it as the lock says.
-func checkPackage(row manifest.Row, blob *fetch.Blob, sources []repository) (checkedPackage, error) {
+func (b *builder) checkPackage(row manifest.Row, sources []repository) (checkedPackage, error) {
+	blob := b.blobs[row.Path]
 	near := slices.DeleteFunc(slices.Clone(sources), func(r repository) bool { return !strings.HasPrefix(row.URL, r.base) })
 	if len(near) > 0 {
 		sources = near
@@ -180,7 +180,7 @@ func checkPackage(row manifest.Row, blob *fetch.Blob, sources []repository) (che
 	err := error(&bundle.MismatchError{Path: row.Path, Got: "no repository to come from", Want: row.Verified})
 	for _, r := range sources {
 		var verified string
-		if verified, err = source.CheckRPM(blob.File, row, r.keys); err != nil {
+		if verified, err = source.CheckRPM(blob.File, row, source.Signers{Keys: r.keys, Unsigned: b.o.Inputs.Artifacts.RPMs.Unsigned}); err != nil {
 			continue
 		}
 		if verified == row.Verified {

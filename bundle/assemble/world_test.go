@@ -126,7 +126,7 @@ func newWorld(t testing.TB, text string) *world {
 		must(t, err)
 		must(t, n.PutFolder(rpmBase, repo.dir))
 		w.write(t, "keys/rpm.asc", repo.key)
-		w.write(t, "base/centos.rpmqa", []byte("bash\n"))
+		w.write(t, "base/centos.rpmqa", []byte("P|bash|0|4.2.46|34.el7|x86_64\np|bash|=|4.2.46-34.el7\n"))
 		w.write(t, "scripts/motd.sh", []byte("echo hello\n"))
 	}
 	return w

@@ -9,8 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
-	"net/url"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -22,12 +21,13 @@ import (
 
 // repositories returns jobs that load the repositories, and what they fill.
 func (r *resolver) repositories() (*packages, []job) {
-	list := r.in.Artifacts.RPMs.Repos
-	p := &packages{resolver: r, repos: make([]*rpm.Repo, len(list)), keys: make([]*rpm.Keyring, len(list))}
+	p := &packages{resolver: r}
 	var jobs []job
-	for i, repo := range list {
-		jobs = append(jobs, job{"repository " + repo.ID, func(ctx context.Context) (result, error) {
-			return result{}, p.load(ctx, i, repo)
+	for _, entry := range r.in.Artifacts.RPMs.Repos {
+		repo := &repository{resolver: r, entry: entry, tried: map[int]bool{}}
+		p.repos = append(p.repos, repo)
+		jobs = append(jobs, job{"repository " + entry.ID, func(ctx context.Context) (result, error) {
+			return result{}, repo.load(ctx)
 		}})
 	}
 	return p, jobs
@@ -36,124 +36,146 @@ func (r *resolver) repositories() (*packages, []job) {
 // packages is the state between the two steps of resolving RPMs: repositories first, then the packages in them.
 type packages struct {
 	*resolver
-	repos []*rpm.Repo
-	keys  []*rpm.Keyring // nil where signatures are not to be checked
+	repos []*repository
 }
 
-func (p *packages) load(ctx context.Context, i int, repo manifest.Repo) (err error) {
-	if p.keys[i], err = Keyring(p.local, repo); err != nil {
-		return err
-	}
-	open := func(ctx context.Context, href string) (io.ReadCloser, error) {
-		address, err := join(repo.BaseURL, href)
+// choice is a package that the lock is to hold.
+type choice struct {
+	pkg  *rpm.Package
+	repo *repository
+}
+
+// resolve finds out which packages there must be and makes a result for each. Where packages that a mirror lists cannot
+// be had anywhere, the mirror is in the middle of a change: the repository is read from the next place.
+func (p *packages) resolve(ctx context.Context) []result {
+	for {
+		choices, more, err := p.choose(ctx)
 		if err != nil {
-			return nil, err
+			return []result{{err: fmt.Errorf("locking %q: %w", "rpms", err)}}
 		}
-		blob, err := p.fetcher.Fetch(ctx, fetch.Request{Name: repo.ID + "/" + href, URLs: URLs(address, p.in.Mirrors), Size: -1, MaxSize: maxMetadata})
-		if err != nil {
-			return nil, err
+		var jobs []job
+		var size int64
+		for _, c := range choices {
+			jobs = append(jobs, job{c.pkg.NEVRA(), func(ctx context.Context) (result, error) { return c.resolve(ctx) }})
+			size += max(c.pkg.Size, 0)
 		}
-		return blob.File, nil
-	}
-	p.repos[i], err = rpm.LoadRepo(ctx, rpm.RepoOptions{ID: repo.ID, Priority: repo.Priority}, open)
-	return err
-}
-
-// Keyring reads the keys that may sign a repository's packages; nil where the manifest says not to check them.
-func Keyring(local *Local, repo manifest.Repo) (*rpm.Keyring, error) {
-	if !repo.GPGCheck {
-		return nil, nil
-	}
-	data, err := local.Read(repo.GPGKey)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := rpm.ParseKeys(data)
-	if err != nil {
-		return nil, fmt.Errorf("reading key %q: %w", repo.GPGKey, err)
-	}
-	return keys, nil
-}
-
-// jobs picks the packages and returns a job for each.
-func (p *packages) jobs() []job {
-	choices, err := rpm.Pick(p.repos, PickOptions(p.in))
-	if err != nil {
-		return []job{{"rpms", func(context.Context) (result, error) { return result{}, err }}}
-	}
-	var jobs []job
-	seen := map[*rpm.Package]bool{}
-	for _, c := range choices {
-		if seen[c.Package] {
-			continue
+		p.fetcher.Progress.Expect(len(jobs), size)
+		results := p.run(ctx, jobs)
+		if !p.another(ctx, choices, results) {
+			return append(results, result{warnings: append(more, p.unsigned(results)...)})
 		}
-		seen[c.Package] = true
-		i := slices.Index(p.repos, c.Repo)
-		jobs = append(jobs, job{c.Package.NEVRA(), func(ctx context.Context) (result, error) { return p.resolve(ctx, i, c.Package) }})
+		for _, r := range results {
+			for _, b := range r.blobs {
+				b.Close() // read only
+			}
+		}
 	}
-	return jobs
 }
 
-// PickOptions say which packages the inputs ask for.
-func PickOptions(in *manifest.Inputs) rpm.PickOptions {
-	rpms := in.Artifacts.RPMs
-	return rpm.PickOptions{Specs: slices.Concat(rpms.Install, rpms.Upgrade), Exclude: rpms.Exclude, Arch: rpmArch(in.Platform)}
+// another reads those repositories anew that packages were missing of. It reports whether there is a new one.
+func (p *packages) another(ctx context.Context, choices []choice, results []result) bool {
+	failed := map[*repository]error{}
+	for i, c := range choices {
+		if err := results[i].err; err != nil && ctx.Err() == nil {
+			failed[c.repo] = err
+		}
+	}
+	changed := false
+	for _, repo := range p.repos {
+		if failed[repo] != nil && repo.another(ctx) {
+			p.fetcher.Progress.Line("repository %s: %v; took its list from another place", repo.entry.ID, failed[repo])
+			changed = true
+		}
+	}
+	return changed
 }
 
-func (p *packages) resolve(ctx context.Context, i int, pkg *rpm.Package) (result, error) {
-	address, err := packageURL(p.in.Artifacts.RPMs.Repos[i], pkg)
+// unsigned warns of names in rpms.unsigned that nothing calls for: an exception that nobody needs is a hole.
+func (p *packages) unsigned(results []result) []string {
+	signed, absent := map[string]bool{}, map[string]bool{}
+	for _, name := range p.in.Artifacts.RPMs.Unsigned {
+		absent[name] = true
+	}
+	for _, r := range results {
+		if r.name != "" && absent[r.name] {
+			delete(absent, r.name)
+			signed[r.name] = r.signed
+		}
+	}
+	var warnings []string
+	for _, name := range slices.Sorted(maps.Keys(absent)) {
+		warnings = append(warnings, fmt.Sprintf("rpms.unsigned names %q, which is not among the packages", name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(signed)) {
+		if signed[name] {
+			warnings = append(warnings, fmt.Sprintf("rpms.unsigned names %q, which is signed", name))
+		}
+	}
+	return warnings
+}
+
+func (c choice) resolve(ctx context.Context) (result, error) {
+	address, err := packageURL(c.repo.entry, c.pkg)
 	if err != nil {
 		return result{}, err
 	}
-	req := fetch.Request{Name: path.Base(pkg.Href), URLs: URLs(address, p.in.Mirrors), Size: pkg.Size}
-	if pkg.Size <= 0 {
+	row := manifest.Row{
+		Path: "rpms/Packages/" + path.Base(c.pkg.Href), Kind: manifest.KindRPM, Name: c.pkg.NEVRA(), URL: address,
+		Size: c.pkg.Size, SHA256: c.pkg.Checksum.Hex, Mode: "0644", Verified: FirstUse,
+	}
+	known := c.pkg.Checksum.Type == "sha256" && c.pkg.Size > 0
+	if known && c.repo.keys == nil { // nothing is left to learn
+		return result{rows: []manifest.Row{row}}, nil
+	}
+	req := fetch.Request{Name: path.Base(c.pkg.Href), URLs: c.repo.near(URLs(address, c.repo.in.Mirrors)), Size: c.pkg.Size}
+	if c.pkg.Size <= 0 {
 		req.Size = -1 // metadata without a size
 	}
-	if pkg.Checksum.Type == "sha256" {
-		req.SHA256 = pkg.Checksum.Hex
+	if c.pkg.Checksum.Type == "sha256" {
+		req.SHA256 = c.pkg.Checksum.Hex
 	}
-	blob, err := p.fetcher.Fetch(ctx, req)
+	blob, err := c.repo.fetcher.Fetch(ctx, req)
 	if err != nil {
 		return result{}, err
 	}
 	res := result{blobs: []*fetch.Blob{blob}}
-	if err := checkDigest(blob, pkg); err != nil {
+	if err := checkDigest(blob, c.pkg); err != nil {
 		return res, err
 	}
-	row := manifest.Row{
-		Path: "rpms/Packages/" + path.Base(pkg.Href), Kind: manifest.KindRPM, Name: pkg.NEVRA(), URL: address,
-		Size: blob.Size, SHA256: blob.SHA256, Mode: "0644",
-	}
-	if row.Verified, err = CheckRPM(blob.File, row, p.keys[i]); err != nil {
+	row.Size, row.SHA256 = blob.Size, blob.SHA256
+	signers := Signers{c.repo.keys, c.repo.in.Artifacts.RPMs.Unsigned}
+	if row.Verified, err = CheckRPM(blob.File, row, signers); err != nil {
 		return res, err
 	}
-	res.rows = []manifest.Row{row}
+	res.rows, res.name, res.signed = []manifest.Row{row}, c.pkg.Name, row.Verified != FirstUse
+	if !res.signed && c.repo.keys != nil {
+		res.warnings = []string{fmt.Sprintf("package %q has no signature; rpms.unsigned lets it pass at first use", row.Name)}
+	}
 	return res, nil
 }
 
-// packageURL is where a package lies: below its repository, or below another place on the net that the metadata names.
-func packageURL(repo manifest.Repo, pkg *rpm.Package) (string, error) {
-	base := repo.BaseURL
-	if pkg.Base != "" {
-		if !strings.HasPrefix(pkg.Base, "http://") && !strings.HasPrefix(pkg.Base, "https://") {
-			return "", fmt.Errorf("repository %q names %q as the place of packages, want http or https", repo.ID, pkg.Base)
-		}
-		base = pkg.Base
-	}
-	return join(base, pkg.Href)
+// Signers say whose packages are taken.
+type Signers struct {
+	Keys     *rpm.Keyring // nil for those of anybody, as where the manifest says not to check
+	Unsigned []string     // names of packages that may have no signature; one that is there must be good
 }
 
-// CheckRPM verifies that the package in r is the one that the row names and that one of the keys signed it, and returns
-// how a lock says so: "rpm-pgp KEYID". Without keys, where the manifest says not to check, it is "first-use". A
-// signature that does not hold is a *SignatureError.
-func CheckRPM(r io.ReaderAt, row manifest.Row, keys *rpm.Keyring) (verified string, err error) {
+// CheckRPM verifies that the package in r is the one that the row names and that a signer's key signed it, and returns
+// how a lock says so: "rpm-pgp KEYID". Where no signature is asked for, it is "first-use". A signature that does not hold
+// is a *SignatureError.
+func CheckRPM(r io.ReaderAt, row manifest.Row, s Signers) (verified string, err error) {
 	verified = FirstUse
-	if keys != nil {
-		sig, err := rpm.Verify(r, row.Size, keys)
-		if err != nil {
+	var unsigned error
+	if s.Keys != nil {
+		sig, err := rpm.Verify(r, row.Size, s.Keys)
+		switch {
+		case errors.Is(err, rpm.ErrUnsigned):
+			unsigned = err
+		case err != nil:
 			return "", refusedRPM(err)
+		default:
+			verified = "rpm-pgp " + sig.PrimaryID
 		}
-		verified = "rpm-pgp " + sig.PrimaryID
 	}
 	h, err := rpm.ReadHeader(r, row.Size)
 	if err != nil {
@@ -162,6 +184,9 @@ func CheckRPM(r io.ReaderAt, row manifest.Row, keys *rpm.Keyring) (verified stri
 	// A mirror could offer another package that the vendor signed: an older one, with a hole.
 	if h.NEVRA() != row.Name {
 		return "", &rpm.MismatchError{Name: path.Base(row.Path), Field: "package", Got: h.NEVRA(), Want: row.Name}
+	}
+	if unsigned != nil && !slices.Contains(s.Unsigned, h.Name) {
+		return "", refusedRPM(unsigned)
 	}
 	return verified, nil
 }
@@ -199,18 +224,6 @@ func checkDigest(blob *fetch.Blob, pkg *rpm.Package) error {
 		return &rpm.MismatchError{Name: path.Base(pkg.Href), Field: pkg.Checksum.Type, Got: got, Want: pkg.Checksum.Hex}
 	}
 	return nil
-}
-
-// join is the address of href, which metadata states, below a repository's base.
-func join(base, href string) (string, error) {
-	if !fs.ValidPath(href) || href == "." || strings.ContainsAny(href, "\\?#") {
-		return "", fmt.Errorf("repository names %q, which is no clean path below it", href)
-	}
-	u, err := url.Parse(base)
-	if err != nil {
-		return "", fmt.Errorf("reading the address of a repository: %w", err)
-	}
-	return u.JoinPath(href).String(), nil
 }
 
 // rpmArch is RPM's word for a platform's architecture.

@@ -200,6 +200,9 @@ func TestResolveRefusesHostilePlaces(t *testing.T) {
 	for _, row := range []struct{ name, from, to, want string }{
 		{"a path upwards", `href="Packages/wget`, `href="../../etc/wget`, "no clean path below it"},
 		{"a path from the root", `href="Packages/wget`, `href="/etc/wget`, "no clean path below it"},
+		{"a path upwards that a server decodes", `href="Packages/wget`, `href="%2e%2e/%2e%2e/etc/wget`, "no clean path below it"},
+		{"a slash that a server decodes", `href="Packages/wget`, `href="Packages%2f..%2f..%2fwget`, "no clean path below it"},
+		{"a broken escape", `href="Packages/wget`, `href="Packages/%zzwget`, "no clean path below it"},
 		{"a query", `href="Packages/wget-1`, `href="Packages/wget?x=1`, "no clean path below it"},
 		{"a place on this disk", `<location href`, `<location xml:base="file:///etc/" href`, "want http or https"},
 	} {
@@ -263,7 +266,7 @@ func TestCheckRPMRefusesAnotherPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := manifest.Row{Name: "wget-1.20-1.noarch", Path: "rpms/Packages/wget-1.20-1.noarch.rpm", Size: fi.Size()}
-	_, err = source.CheckRPM(f, row, keys)
+	_, err = source.CheckRPM(f, row, source.Signers{Keys: keys})
 	var mismatch *rpm.MismatchError
 	if !errors.As(err, &mismatch) || mismatch.Got != "wget-1.14-1.noarch" {
 		t.Errorf("an older package that the vendor signed: got %v, want a MismatchError", err)

@@ -73,7 +73,7 @@ func Resolve(ctx context.Context, f *fetch.Fetcher, in *manifest.Inputs) (*Resol
 	packages, repoJobs := r.repositories()
 	results := r.run(ctx, append(jobs, repoJobs...))
 	if !slices.ContainsFunc(results[len(jobs):], func(j result) bool { return j.err != nil }) {
-		results = append(results, r.run(ctx, packages.jobs())...)
+		results = append(results, packages.resolve(ctx)...)
 	}
 	res := &Resolution{Warnings: in.Warnings(), Blobs: map[string]*fetch.Blob{}}
 	if len(in.Artifacts.RPMs.Modules) > 0 {
@@ -116,6 +116,9 @@ type result struct {
 	blobs    []*fetch.Blob
 	warnings []string
 	err      error
+
+	name   string // of a package that was looked at for a signature
+	signed bool   // it has one
 }
 
 // run does the jobs, several at once, and returns their results in the order of the jobs.
