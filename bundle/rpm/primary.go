@@ -11,10 +11,7 @@ import (
 type primaryParser struct {
 	add func(*Package) error
 
-	strings map[string]string // interned: names and versions repeat by the hundred
-	evrs    map[string]*EVR   // by epoch, version and release with a zero byte after each
-	evrKey  []byte            // of the last one: dependencies of one version stand together
-	lastEVR *EVR
+	shared *interner
 
 	pkg     *Package
 	deps    []Dep  // of the list that is being read
@@ -25,7 +22,7 @@ type primaryParser struct {
 
 // parsePrimary calls add for every package of a primary.xml, in its order.
 func parsePrimary(r io.Reader, add func(*Package) error) error {
-	p := &primaryParser{add: add, strings: map[string]string{}, evrs: map[string]*EVR{}, lastEVR: &EVR{}}
+	p := &primaryParser{add: add, shared: newInterner()}
 	return walkXML(r, p.token)
 }
 
@@ -145,35 +142,12 @@ func (p *primaryParser) entry(t *xmlToken) error {
 	return nil
 }
 
-// evr is the version that an element's attributes state, one value for all that are equal.
+// evr is the version that an element's attributes state.
 func (p *primaryParser) evr(t *xmlToken) *EVR {
-	epoch, version, release := t.attr("epoch"), t.attr("ver"), t.attr("rel")
-	last := len(p.evrKey)
-	for _, part := range [][]byte{epoch, version, release} {
-		p.evrKey = append(append(p.evrKey, part...), 0)
-	}
-	same := bytes.Equal(p.evrKey[:last], p.evrKey[last:])
-	p.evrKey = p.evrKey[:copy(p.evrKey, p.evrKey[last:])]
-	if same {
-		return p.lastEVR
-	}
-	evr := p.evrs[string(p.evrKey)]
-	if evr == nil {
-		evr = &EVR{Epoch: p.intern(epoch), Version: p.intern(version), Release: p.intern(release)}
-		p.evrs[string(p.evrKey)] = evr
-	}
-	p.lastEVR = evr
-	return evr
+	return p.shared.evr(t.attr("epoch"), t.attr("ver"), t.attr("rel"))
 }
 
-func (p *primaryParser) intern(s []byte) string {
-	if known, ok := p.strings[string(s)]; ok {
-		return known
-	}
-	text := string(s)
-	p.strings[text] = text
-	return text
-}
+func (p *primaryParser) intern(s []byte) string { return p.shared.text(s) }
 
 // depList is the list that an element of primary.xml fills, nil for other elements.
 func (p *Package) depList(element []byte) *[]Dep {

@@ -1,27 +1,46 @@
 package rpm
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
-	"compress/bzip2"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
+	"slices"
 )
 
 // Opener opens a file of a repository. href is relative to the repository's base and clean, as "repodata/repomd.xml".
+// What the file has to be, Expected tells from ctx.
 type Opener func(ctx context.Context, href string) (io.ReadCloser, error)
+
+// Expectation is what repomd.xml says of a file as it is stored.
+type Expectation struct {
+	Digest Digest
+	Size   int64 // bytes; -1 when repomd.xml does not tell
+}
+
+type expectedKey struct{}
+
+// Expected tells an Opener what the file is that it is asked for, so that one with several mirrors, or with a cache, can
+// tell the right one from another day's. ok is false for repomd.xml and its signature. Whatever the Opener makes of it,
+// the file is checked as it is read.
+func Expected(ctx context.Context) (e Expectation, ok bool) {
+	e, ok = ctx.Value(expectedKey{}).(Expectation)
+	return e, ok
+}
+
+func withExpected(ctx context.Context, rec record) context.Context {
+	return context.WithValue(ctx, expectedKey{}, Expectation{Digest: rec.digest, Size: rec.size})
+}
 
 // RepoOptions say how a repository is read. The zero value serves.
 type RepoOptions struct {
 	ID       string // how errors and picks name the repository
 	Priority int    // lower wins; 0 means 99, as for yum and dnf
+
+	// Keys are those that must have signed repomd.xml, in repomd.xml.asc beside it; nil asks for no signature.
+	Keys *Keyring
 
 	MaxSize     int64 // bytes of one metadata file as stored; 0 means 512 MiB
 	MaxOpenSize int64 // bytes of one metadata file uncompressed; 0 means 2 GiB
@@ -37,6 +56,7 @@ type Repo struct {
 	Priority int
 	Packages []*Package // in the order of its metadata
 
+	opts    RepoOptions // with defaults
 	records map[string]record
 }
 
@@ -47,7 +67,8 @@ const (
 
 // LoadRepo reads repomd.xml and the primary metadata that it names. Sizes and digests, of the file as stored and
 // uncompressed, are checked while it streams; a difference is a *MismatchError. Other files that repomd.xml names are
-// not touched and may be absent.
+// not touched and may be absent. With RepoOptions.Keys, nothing of repomd.xml is looked at before its signature is good;
+// the errors are those of Verify.
 func LoadRepo(ctx context.Context, opts RepoOptions, open Opener) (*Repo, error) {
 	repo, err := loadRepo(ctx, opts.withDefaults(), open)
 	if err != nil {
@@ -65,15 +86,11 @@ func (o RepoOptions) withDefaults() RepoOptions {
 }
 
 func loadRepo(ctx context.Context, opts RepoOptions, open Opener) (*Repo, error) {
-	repo := &Repo{ID: opts.ID, Priority: opts.Priority}
+	repo := &Repo{ID: opts.ID, Priority: opts.Priority, opts: opts}
 	if err := repo.readRepomd(ctx, open); err != nil {
 		return nil, err
 	}
-	primary, ok := repo.records["primary"]
-	if !ok {
-		return nil, fmt.Errorf("reading %q: no primary metadata", repomdHref)
-	}
-	err := readRecord(ctx, primary, opts, open, func(r io.Reader) error {
+	err := repo.read(ctx, "primary", open, func(r io.Reader) error {
 		return parsePrimary(r, func(p *Package) error {
 			if len(repo.Packages) >= opts.MaxPackages {
 				return fmt.Errorf("got more than %d packages: %w", opts.MaxPackages, errTooLarge)
@@ -85,6 +102,7 @@ func loadRepo(ctx context.Context, opts RepoOptions, open Opener) (*Repo, error)
 	if err != nil {
 		return nil, err
 	}
+	repo.Packages = slices.Clip(repo.Packages)
 	return repo, nil
 }
 
@@ -94,23 +112,52 @@ func (r *Repo) readRepomd(ctx context.Context, open Opener) error {
 		return fmt.Errorf("reading %q: %w", repomdHref, err)
 	}
 	defer body.Close()
-	checked, err := newCheckedReader(body, expectation{name: repomdHref, size: -1, max: maxRepomdSize})
+	text, err := readAll(body, expectation{name: repomdHref, size: -1, max: maxRepomdSize})
 	if err != nil {
 		return err
 	}
-	if r.records, err = parseRepomd(checked); err != nil {
+	if r.opts.Keys != nil {
+		if err := checkRepomd(ctx, text, r.opts.Keys, open); err != nil {
+			return err
+		}
+	}
+	if r.records, err = parseRepomd(bytes.NewReader(text)); err != nil {
 		return fmt.Errorf("reading %q: %w", repomdHref, err)
 	}
 	return nil
 }
 
-// readRecord lets parse read the uncompressed form of a metadata file. What parse was given counts only if readRecord
-// returns nil: the digests are known at the end.
+// readAll reads what the limits of want bound to something small.
+func readAll(r io.Reader, want expectation) ([]byte, error) {
+	checked, err := newCheckedReader(r, want)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(checked)
+	if err != nil {
+		return nil, fmt.Errorf("reading %q: %w", want.name, err)
+	}
+	return data, nil
+}
+
+// errNoRecord says that repomd.xml names no file of a kind.
+var errNoRecord = errors.New("not listed")
+
+// read lets parse read the uncompressed form of the file of a kind that repomd.xml names. What parse was given counts
+// only if read returns nil: the digests are known at the end.
+func (r *Repo) read(ctx context.Context, kind string, open Opener, parse func(io.Reader) error) error {
+	rec, ok := r.records[kind]
+	if !ok {
+		return fmt.Errorf("reading %q: no %s metadata: %w", repomdHref, kind, errNoRecord)
+	}
+	return readRecord(ctx, rec, r.opts, open, parse)
+}
+
 func readRecord(ctx context.Context, rec record, opts RepoOptions, open Opener, parse func(io.Reader) error) error {
 	if rec.problem != nil {
 		return fmt.Errorf("reading record %q of %q: %w", rec.kind, repomdHref, rec.problem)
 	}
-	body, err := open(ctx, rec.href)
+	body, err := open(withExpected(ctx, rec), rec.href)
 	if err != nil {
 		return fmt.Errorf("reading %q: %w", rec.href, err)
 	}
@@ -150,35 +197,4 @@ func parseStored(stored io.Reader, rec record, opts RepoOptions, parse func(io.R
 	}
 	_, err = io.Copy(io.Discard, stored)
 	return err
-}
-
-// maxWindow bounds the memory that a compressed stream may ask for.
-const maxWindow = 128 << 20
-
-// decompress undoes gzip, xz, zstd or bzip2, told apart by their first bytes; anything else passes as it is.
-func decompress(r io.Reader) (io.ReadCloser, error) {
-	buffered := bufio.NewReaderSize(r, 64<<10)
-	magic, err := buffered.Peek(6)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		return gzip.NewReader(buffered)
-	case bytes.HasPrefix(magic, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		x, err := xz.NewReader(buffered, maxWindow)
-		if err != nil {
-			return nil, err
-		}
-		return io.NopCloser(x), nil
-	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, err
-		}
-		return z.IOReadCloser(), nil
-	case bytes.HasPrefix(magic, []byte("BZh")):
-		return io.NopCloser(bzip2.NewReader(buffered)), nil
-	}
-	return io.NopCloser(buffered), nil
 }

@@ -20,8 +20,8 @@ type record struct {
 	problem  error // why it cannot be used; it counts when somebody wants to
 }
 
-// parseRepomd reads repomd.xml. Records of one kind may come in several forms (xml, zchunk, sqlite under other kinds); the
-// first of a kind counts, as in dnf.
+// parseRepomd reads repomd.xml. Of several records of one kind the first counts, as in dnf; zchunk files are passed over,
+// whether they have a kind of their own ("primary_zck", as from createrepo_c) or not, and so are SQLite ones ("primary_db").
 func parseRepomd(r io.Reader) (map[string]record, error) {
 	records := map[string]record{}
 	var current *record
@@ -41,7 +41,7 @@ func parseRepomd(r io.Reader) (map[string]record, error) {
 		case t.kind == charData:
 			text.Write(t.text)
 		case string(t.name) == "data":
-			if _, seen := records[current.kind]; !seen {
+			if _, seen := records[current.kind]; !seen && path.Ext(current.href) != ".zck" {
 				records[current.kind] = current.checked()
 			}
 			current = nil

@@ -1,0 +1,69 @@
+package rpm
+
+import (
+	"hash/maphash"
+	"strings"
+)
+
+// interner makes strings and versions of bytes, one for equal bytes that come again soon or often. It remembers only so
+// many, each in the one place that its hash gives: a table of all would take more memory than it saves, since half of
+// what large metadata names stands there once. Strings lie side by side in blocks, which live as long as one of them.
+type interner struct {
+	seed    maphash.Seed
+	strings []string // by hash
+	block   strings.Builder
+
+	evrs     []*EVR // by hash
+	key      []byte // of the version that is looked up
+	evrBlock []EVR
+}
+
+const (
+	internSlots  = 1 << 16
+	internBlock  = 32 << 10 // bytes
+	internedEVRs = 256
+)
+
+func newInterner() *interner {
+	return &interner{seed: maphash.MakeSeed(), strings: make([]string, internSlots), evrs: make([]*EVR, internSlots)}
+}
+
+// text is s as a string.
+func (n *interner) text(s []byte) string {
+	if len(s) == 0 {
+		return ""
+	}
+	slot := &n.strings[maphash.Bytes(n.seed, s)%internSlots]
+	if *slot != string(s) {
+		*slot = n.add(s)
+	}
+	return *slot
+}
+
+func (n *interner) add(s []byte) string {
+	if len(s) > internBlock/8 {
+		return string(s)
+	}
+	if n.block.Len()+len(s) > n.block.Cap() {
+		n.block = strings.Builder{} // what was written stays where it is, in the strings made of it
+		n.block.Grow(internBlock)
+	}
+	start := n.block.Len()
+	n.block.Write(s)
+	return n.block.String()[start:]
+}
+
+// evr is a version of its parts.
+func (n *interner) evr(epoch, version, release []byte) *EVR {
+	n.key = append(append(append(append(append(n.key[:0], epoch...), 0), version...), 0), release...)
+	slot := &n.evrs[maphash.Bytes(n.seed, n.key)%internSlots]
+	if e := *slot; e != nil && e.Epoch == string(epoch) && e.Version == string(version) && e.Release == string(release) {
+		return e
+	}
+	if len(n.evrBlock) == 0 {
+		n.evrBlock = make([]EVR, internedEVRs)
+	}
+	*slot, n.evrBlock = &n.evrBlock[0], n.evrBlock[1:]
+	**slot = EVR{Epoch: n.text(epoch), Version: n.text(version), Release: n.text(release)}
+	return *slot
+}
