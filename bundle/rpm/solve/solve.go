@@ -7,8 +7,6 @@
 package solve
 
 import (
-	"errors"
-
 	"github.com/offbake/offbake/bundle/rpm"
 )
 
@@ -26,10 +24,10 @@ type PoolOptions struct {
 }
 
 // Pool is everything that a transaction is made of. It serves any number of calls of Solve, one at a time.
-type Pool struct{ o PoolOptions }
-
-// NewPool indexes packages.
-func NewPool(o PoolOptions) *Pool { return &Pool{o: o} }
+type Pool struct {
+	o PoolOptions
+	pooled
+}
 
 // Job is one call of the package manager.
 type Job struct {
@@ -95,9 +93,6 @@ func (e *Error) Error() string {
 	}
 	return text
 }
-
-// Solve finds the transaction of a job. The error is an *Error when there is none, or what PoolOptions.Files met.
-func (p *Pool) Solve(j Job) (*Transaction, error) { return nil, errors.New("no solver yet") }
 
 // Apply is the package set of the host after the transaction.
 func (t *Transaction) Apply(installed []*rpm.Package) []*rpm.Package {

@@ -1,0 +1,279 @@
+package solve
+
+import "slices"
+
+// addArches adds rules that keep packages of an inferior architecture out where the name is there in a better one, or an
+// installed one has it already (libsolv rules.c, solver_addinfarchrules).
+func (s *solver) addArches() {
+	s.arches.from = int32(len(s.rules))
+	for i := pid(1); i < pid(len(s.pkgs)); i++ {
+		if !s.added[i] {
+			continue
+		}
+		group := s.byName[s.pkgs[i].name].pkgs
+		if len(group) < 2 || !s.leads(i, group) {
+			continue
+		}
+		best := rankNone
+		var kept []archRank // of installed packages: these may stay what they are
+		for _, q := range group {
+			rank := s.pkgs[q].rank
+			switch {
+			case !s.added[q] || rank == rankNoarch:
+			case s.installed(q):
+				kept = append(kept, rank)
+			case rank != rankNone && (best == rankNone || rank < best):
+				best = rank
+			}
+		}
+		if best == rankNone {
+			continue
+		}
+		for _, q := range group {
+			rank := s.pkgs[q].rank
+			if !s.added[q] || rank == rankNoarch || sameClass(rank, best) || s.installed(q) {
+				continue
+			}
+			if !slices.ContainsFunc(kept, func(k archRank) bool { return k == rank || k != rankNone && sameClass(k, rank) }) {
+				s.add(-q, nil, origin{kind: kindArch, pkg: q})
+			}
+		}
+	}
+	s.arches.to = int32(len(s.rules))
+}
+
+// leads says whether i is the first of a group that is reached.
+func (s *solver) leads(i pid, group []pid) bool {
+	for _, q := range group {
+		if s.added[q] {
+			return q == i
+		}
+	}
+	return false
+}
+
+// addYumObsoletes adds rules for the case that packages of several names obsolete an installed one, as yum had it when a
+// package is split up: if one of them comes, so does one of each other name (libsolv rules.c, solver_addyumobsrules).
+func (s *solver) addYumObsoletes() {
+	s.yumobs.from = int32(len(s.rules))
+	var all []depID
+	for i := pid(1); i <= s.host; i++ {
+		for _, q := range s.obsoleters(i) {
+			for _, obs := range s.list(q).obsoletes {
+				if !slices.Contains(all, obs) && slices.ContainsFunc(s.obsoleted(obs), s.installed) {
+					all = append(all, obs)
+				}
+			}
+		}
+	}
+	for _, obs := range all {
+		groups := s.splits(obs)
+		for i, group := range groups {
+			for _, q := range group {
+				if s.installed(q) {
+					continue
+				}
+				for k, other := range groups {
+					if k != i {
+						s.add(-q, other, origin{kind: kindYumObsoletes, pkg: q, dep: obs})
+					}
+				}
+			}
+		}
+	}
+	s.yumobs.to = int32(len(s.rules))
+}
+
+// splits are the packages that have an obsolete in common that is about an installed package, by their names. Less than two
+// groups are none.
+func (s *solver) splits(obs depID) [][]pid {
+	var all []pid
+	for _, i := range s.obsoleted(obs) {
+		if !s.installed(i) {
+			continue
+		}
+		for _, q := range slices.Concat(s.obsoleters(i), s.byName[s.pkgs[i].name].pkgs) {
+			if !slices.Contains(all, q) && slices.Contains(s.list(q).obsoletes, obs) {
+				all = append(all, q)
+			}
+		}
+	}
+	var groups [][]pid
+	for _, best := range s.bestVersions(slices.Clone(all)) {
+		var group []pid
+		for _, q := range all {
+			if s.pkgs[q].name == s.pkgs[best].name {
+				group = append(group, q)
+			}
+		}
+		groups = append(groups, group)
+	}
+	if len(groups) < 2 {
+		return nil
+	}
+	return groups
+}
+
+// addChoices adds rules that narrow a requirement to packages that are installed or would update installed ones, where
+// others meet it as well. They give way where that cannot be (libsolv rules.c, solver_addchoicerules).
+func (s *solver) addChoices() {
+	s.choices.from = int32(len(s.rules))
+	s.choices.to = s.choices.from
+	if s.host == 0 {
+		return
+	}
+	barred := map[pid]bool{}
+	for i := s.arches.from; i < s.arches.to; i++ {
+		barred[-s.rules[i].p] = true
+	}
+	var last []lit
+	for i := s.laws.from; i < s.laws.to; i++ {
+		if s.rules[i].negative() {
+			continue
+		}
+		lits := s.narrowed(i, barred)
+		if lits == nil || slices.Equal(lits, last) {
+			continue
+		}
+		s.add(lits[0], lits[1:], origin{kind: kindChoice, pkg: s.rules[i].pkg, dep: s.rules[i].dep})
+		s.choiceOf = append(s.choiceOf, i)
+		last = lits
+	}
+	s.choices.to = int32(len(s.rules))
+}
+
+// pair is a package that meets a requirement and the installed one in whose place it would come, or itself.
+type pair struct{ installed, comes pid }
+
+// narrowed are the literals of the choice rule for a requirement, nil where it needs none.
+func (s *solver) narrowed(i int32, barred map[pid]bool) []lit {
+	r := &s.rules[i]
+	var pairs []pair
+	stranger, settled := false, false // a package that has to do with none installed; a requirement of one that stays
+	r.each(func(l lit) bool {
+		switch {
+		case l < 0:
+			settled = settled || s.installed(-l) && !marked(s.renew, -l)
+		case s.installed(l):
+			pairs = append(pairs, pair{l, l})
+		default:
+			old := s.predecessor(l)
+			switch {
+			case old == 0:
+				stranger = true
+			case !barred[l] && !s.illegal(old, l):
+				pairs = append(pairs, pair{old, l})
+			}
+		}
+		return true
+	})
+	if !stranger || len(pairs) == 0 {
+		return nil
+	}
+	if !settled {
+		pairs = slices.DeleteFunc(pairs, func(p pair) bool { return marked(s.renew, p.installed) && s.outgrown(p.installed, r) })
+	}
+	if len(pairs) == 0 || !slices.ContainsFunc(pairs, func(p pair) bool { return s.mayLeave(p.installed, r) }) {
+		return nil
+	}
+	lits := []lit{r.p}
+	r.each(func(l lit) bool {
+		if l < 0 && l != r.p {
+			lits = append(lits, l)
+		}
+		return true
+	})
+	for _, p := range pairs {
+		lits = append(lits, p.comes)
+	}
+	return lits
+}
+
+// illegal says whether policy forbids to replace the installed package i by q.
+func (s *solver) illegal(i, q pid) bool {
+	return !s.job.downgrade && s.pkgs[i].name == s.pkgs[q].name && s.compareEVR(i, q) > 0 || s.illegalArch(i, q)
+}
+
+// predecessor is an installed package in whose place q would come, 0 for none.
+func (s *solver) predecessor(q pid) pid {
+	for _, i := range s.named(s.pkgs[q].name) {
+		if s.installed(i) {
+			return i
+		}
+	}
+	for _, obs := range s.list(q).obsoletes {
+		for _, i := range s.obsoleted(obs) {
+			if s.installed(i) {
+				return i
+			}
+		}
+	}
+	return 0
+}
+
+// updateRule is the rule of what may take the place of an installed package.
+func (s *solver) updateRule(i pid) *rule {
+	if r := &s.rules[s.update.from+i-1]; r.p != 0 {
+		return r
+	}
+	return &s.rules[s.feature.from+i-1]
+}
+
+// mayLeave says whether what takes the place of an installed package may fail to meet a requirement.
+func (s *solver) mayLeave(i pid, r *rule) bool {
+	u := s.updateRule(i)
+	return u.p != 0 && !u.each(func(l lit) bool { return r.has(l) })
+}
+
+// outgrown says whether the best of what would take the place of an installed package does not meet a requirement.
+func (s *solver) outgrown(i pid, r *rule) bool {
+	u := s.updateRule(i)
+	if u.p == 0 {
+		return false
+	}
+	var all []pid
+	u.each(func(l lit) bool {
+		all = append(all, l)
+		return true
+	})
+	if len(all) > 1 && slices.ContainsFunc(all, func(q pid) bool { return !r.has(q) }) {
+		all = s.choose(all, choosing)
+	}
+	return !slices.ContainsFunc(all, func(q pid) bool { return r.has(q) })
+}
+
+// dropChoice switches off a choice rule that cannot be kept, and all others that keep out the packages that it keeps out.
+func (s *solver) dropChoice(i int32) {
+	r := &s.rules[i]
+	r.off = true
+	var out []pid
+	s.rules[s.choiceOf[i-s.choices.from]].each(func(l lit) bool {
+		if l > 0 && !r.has(l) {
+			out = append(out, l)
+		}
+		return true
+	})
+	for k := s.choices.from; k < s.choices.to; k++ {
+		of := &s.rules[s.choiceOf[k-s.choices.from]]
+		if !s.rules[k].off && slices.ContainsFunc(out, func(l lit) bool { return of.has(l) }) {
+			s.rules[k].off = true
+		}
+	}
+}
+
+// dropBrokenChoices switches off choice rules that were of no use: a package that they keep out came all the same.
+func (s *solver) dropBrokenChoices() bool {
+	dropped := false
+	for k := s.choices.from; k < s.choices.to; k++ {
+		r := &s.rules[k]
+		of := &s.rules[s.choiceOf[k-s.choices.from]]
+		if r.off || of.off {
+			continue
+		}
+		if !of.each(func(l lit) bool { return l < 0 || s.decided[l] <= 0 || r.has(l) }) {
+			s.dropChoice(k)
+			dropped = true
+		}
+	}
+	return dropped
+}
