@@ -50,8 +50,9 @@ type pooled struct {
 	obsolet map[string][]pid
 	updates map[pid][]pid // installed packages and what obsoletes them, by policy
 
-	idle *solver // its memory serves the next Solve
-	err  error   // what PoolOptions.Files met
+	unwanted []bool  // packages that come by no weak dependency; made with the first job that wants these
+	idle     *solver // its memory serves the next Solve
+	err      error   // what PoolOptions.Files met
 }
 
 // NewPool indexes packages.

@@ -45,7 +45,6 @@ type solver struct {
 
 	hostAt     pid // the installed package to go on with
 	future     bool
-	unwanted   []bool // packages that come by no weak dependency
 	problems   []conflict
 	candidates []lit
 }
@@ -70,12 +69,12 @@ func (p *Pool) newSolver(j plan) *solver {
 	n := len(p.pkgs)
 	if s == nil {
 		s = &solver{Pool: p, added: make([]bool, n), decided: make([]int32, n), heads: make([]int32, 2*n),
-			seen: make([]bool, n), noUpdate: make([]bool, p.host+1)}
+			seen: make([]bool, n), noUpdate: make([]bool, p.host+1), candidates: make([]lit, 0, n)}
 	}
 	*s = solver{Pool: p, job: j, rules: append(s.rules[:0], rule{}), asserts: s.asserts[:0], jobOf: s.jobOf[:0],
 		choiceOf: s.choiceOf[:0], proofs: s.proofs[:0], added: s.added, noUpdate: s.noUpdate, orphaned: s.orphaned[:0],
 		decided: s.decided, queue: s.queue[:0], why: s.why[:0], heads: s.heads, seen: s.seen, forks: s.forks[:0],
-		candidates: s.candidates[:0], unwanted: s.unwanted}
+		candidates: s.candidates[:0]}
 	clear(s.added)
 	clear(s.noUpdate)
 	clear(s.decided)

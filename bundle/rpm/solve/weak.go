@@ -1,6 +1,10 @@
 package solve
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/offbake/offbake/bundle/rpm"
+)
 
 // resolveWeak brings what packages that come recommend, and what supplements them (libsolv solver.c, resolve_weak).
 func (s *solver) resolveWeak(level int32) (_ int32, again bool) {
@@ -105,6 +109,7 @@ func (s *solver) wanted(id depID, good []bool) []pid {
 
 // weakCandidates are the packages that those which come recommend, and those that supplement what is there.
 func (s *solver) weakCandidates() (recommended, supplementing []pid) {
+	unwanted := s.declined()
 	for i := pid(1); i < pid(len(s.pkgs)); i++ {
 		switch {
 		case s.decided[i] > 0 && !s.installed(i):
@@ -115,11 +120,11 @@ func (s *solver) weakCandidates() (recommended, supplementing []pid) {
 					}
 				}
 			}
-		case s.decided[i] == 0 && s.installable(i) && s.supplements(i) && !s.unwanted[i]:
+		case s.decided[i] == 0 && s.installable(i) && s.supplements(i) && !unwanted[i]:
 			supplementing = append(supplementing, i)
 		}
 	}
-	return keep(recommended, func(q pid) bool { return !s.unwanted[q] }), supplementing
+	return keep(recommended, func(q pid) bool { return !unwanted[q] }), supplementing
 }
 
 // weakFilter leaves out what installed packages obsolete, and supplements that turn on installed packages alone or that come
@@ -241,4 +246,38 @@ func (s *solver) weakCause(q pid) wish {
 		return wish{0, id}
 	}
 	return wish{}
+}
+
+// declined are the packages that no weak dependency is to bring, for the host has been doing without: what an installed
+// package recommends though nothing installed meets that, and what supplements an installed package (libdnf goal/Goal.cpp,
+// exclude_from_weak_autodetect; rich dependencies are left aside there).
+func (p *Pool) declined() []bool {
+	if p.unwanted != nil {
+		return p.unwanted
+	}
+	p.unwanted = make([]bool, len(p.pkgs))
+	for i := pid(1); i <= p.host; i++ {
+		for _, id := range p.list(i).recommends {
+			if p.deps[id].rich != nil {
+				continue
+			}
+			who := p.meeting(rpm.Dep{Name: p.deps[id].dep.Name})
+			if !slices.ContainsFunc(who, p.installed) {
+				for _, q := range who {
+					p.unwanted[q] = true
+				}
+			}
+		}
+	}
+	for _, q := range p.weakly {
+		if p.installed(q) || !p.considered(q) || slices.ContainsFunc(p.named(p.pkgs[q].name), p.installed) {
+			continue
+		}
+		for _, id := range p.list(q).supplements {
+			if p.deps[id].rich == nil && slices.ContainsFunc(p.providers(id), p.installed) {
+				p.unwanted[q] = true
+			}
+		}
+	}
+	return p.unwanted
 }
