@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/rpm/solve"
 	"github.com/offbake/offbake/manifest"
 )
 
@@ -133,7 +133,7 @@ func IsPlanError(err error) bool {
 // least one of the lists has an element.
 type PackageError struct {
 	Missing  []manifest.Need // packages that neither the host has nor the bundle
-	Problems []rpm.Problem   // what keeps others from being installed
+	Problems []solve.Problem //  what keeps others from being installed
 }
 
 func (e *PackageError) Error() string {

@@ -8,48 +8,42 @@ import (
 	"slices"
 
 	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/rpm/solve"
 	"github.com/offbake/offbake/manifest"
 )
 
-// compare asks the host what it has installed and finds out whether what the image takes can be installed on that from
-// the bundle: the packages that recipes need, what rpms.upgrade names, and those that users' scripts install in plain
-// sight. What scripts install otherwise yum finds missing itself, later and inside the seal. Nothing on the host is
-// changed.
+// compare asks the host what it has installed and replays on that what the image's recipes and scripts will ask of yum or
+// dnf, with the bundle as the only repository: the packages that recipes need, what rpms.upgrade names, and what users'
+// scripts install in plain sight. What scripts install otherwise yum finds missing itself, later and inside the seal.
+// Nothing on the host is changed.
 func (w *work) compare(ctx context.Context) error {
-	needs := slices.DeleteFunc(slices.Clone(w.plan.needs), func(n manifest.Need) bool { return n.Package == "" })
-	o := rpm.CheckOptions{Offered: w.baking.plan.repo.offered()}
-	for _, n := range needs {
-		o.Install = append(o.Install, n.Package)
+	calls, err := w.transactions()
+	if err != nil || len(calls) == 0 {
+		return err
 	}
-	if slices.Contains(w.plan.Recipes, "yum") {
-		o.Upgrade = w.Upgrade
-	}
-	scripts, err := w.scriptPackages()
+	there, err := installed(ctx, w.s)
 	if err != nil {
 		return err
 	}
-	if len(o.Install)+len(scripts) == 0 {
-		return nil
-	}
-	if o.Installed, err = installed(ctx, w.s); err != nil {
+	outcomes, err := solve.Replay(w.baking.plan.repo.pool(ctx, there, w.Bundle.Index().Platform), calls)
+	if err != nil {
 		return err
 	}
-	for _, p := range scripts {
-		switch {
-		case p.matches(o):
-			o.Install = append(o.Install, p.name)
-		case !p.file:
-			w.Progress.Line("warning: %s: script %q installs %q, which neither the host nor the bundle has", w.plan.Name, p.script, p.name)
-		}
-	}
 	e := &PackageError{}
-	for _, p := range rpm.Check(o).Problems {
-		i := slices.IndexFunc(needs, func(n manifest.Need) bool { return p.Missing && n.Package == p.Package })
-		switch {
-		case i >= 0:
-			e.Missing = append(e.Missing, needs[i])
-		case w.Offline: // otherwise the host's own repositories may have what it takes
-			e.Problems = append(e.Problems, p)
+	for _, o := range outcomes {
+		for _, name := range o.Unmatched {
+			if slices.Contains(o.Call.Install, name) {
+				w.Progress.Line("warning: %s: %s installs %q, which neither the host nor the bundle has", w.plan.Name, o.Call.By, name)
+			}
+		}
+		for _, p := range o.Problems {
+			i := slices.IndexFunc(w.plan.needs, func(n manifest.Need) bool { return p.Missing && n.Package == p.Package })
+			switch {
+			case i >= 0:
+				e.Missing = append(e.Missing, w.plan.needs[i])
+			case w.Offline: // otherwise the host's own repositories may have what it takes
+				e.Problems = append(e.Problems, p)
+			}
 		}
 	}
 	if len(e.Missing)+len(e.Problems) > 0 {

@@ -32,6 +32,8 @@ type Request struct {
 	Verify func(context.Context) error
 	// Upgrade names the packages that may be upgraded when Offline: rpms.upgrade of the manifest.
 	Upgrade []string
+	// Weak says that weak dependencies of packages come when Offline, as they were locked: rpms.weak of the manifest.
+	Weak bool
 	// Offline seals the hosts before recipes run. Otherwise recipes may also use what the variables yum_base, yum_docker,
 	// docker_rpm, docker_cli_rpm, file_server and cfssl_tool_server name.
 	Offline  bool
@@ -96,7 +98,7 @@ type ImagePlan struct {
 // that is wrong with manifest, variables and bundle is in one error for which IsPlanError is true. The cloud is asked for the
 // base images and for images that are there already, nothing else.
 func Preflight(ctx context.Context, r *Request) (*Plan, error) {
-	repo, err := openRepository(ctx, r.Bundle)
+	repo, err := openRepository(ctx, r.Bundle.Index().Files, r.Bundle.Open)
 	if err != nil {
 		return nil, err
 	}
@@ -162,8 +164,13 @@ func planImage(img manifest.Image, r *Request, x bundle.Index, onDisk bool) (*Im
 		}
 	}
 	if r.Offline {
-		files, err := p.servePackages(x)
+		all := make([]string, len(x.Files))
+		for i, f := range x.Files {
+			all[i] = f.Path
+		}
+		served, files, err := servePackages(img, all)
 		errs.add(err)
+		p.served = served
 		paths = append(paths, files...)
 	}
 	for _, script := range img.Scripts {
@@ -186,53 +193,6 @@ func held(x bundle.Index, n manifest.Need, kind, value string) error {
 		}
 	}
 	return e
-}
-
-// servePackages chooses the file for each variable that takes the URL of a package's: the one that the variable's own
-// value names, or the only one of that package. Where there is none, or there are several, the repository serves. It
-// returns the files that recipes of the image take.
-func (p *ImagePlan) servePackages(x bundle.Index) ([]string, error) {
-	all, err := packageFiles()
-	if err != nil {
-		return nil, err
-	}
-	var paths []string
-	var errs faults
-	for _, f := range all {
-		if !slices.Contains(p.Recipes, f.recipe) {
-			f.recipe = ""
-		}
-		path, err := p.serve(x, f)
-		errs.add(err)
-		p.served[f.variable] = path
-		if path != "" && f.recipe != "" {
-			paths = append(paths, path)
-		}
-	}
-	return paths, errs.err()
-}
-
-func (p *ImagePlan) serve(x bundle.Index, f packageFile) (string, error) {
-	var files, names []string
-	for _, file := range x.Files {
-		rest, ok := strings.CutPrefix(file.Path, manifest.FilesDir+"/"+f.pkg+"-")
-		if ok && strings.HasSuffix(rest, ".rpm") && rest[0] >= '0' && rest[0] <= '9' {
-			files, names = append(files, file.Path), append(names, path.Base(file.Path))
-		}
-	}
-	value := p.img.Variables[f.variable]
-	if value == "" {
-		if len(files) == 1 {
-			return files[0], nil
-		}
-		return "", nil
-	}
-	url, _, _ := strings.Cut(value, "?") // a signature in it may hold slashes
-	want := manifest.Need{Image: p.Name, Recipe: f.recipe, Variable: f.variable, Path: manifest.FilesDir + "/" + path.Base(url)}
-	if !slices.Contains(files, want.Path) {
-		return "", &NeedError{Need: want, Value: value, Have: names}
-	}
-	return want.Path, nil
 }
 
 // staged sets what the host takes: the files that recipes need, or all of them, and the whole repository.

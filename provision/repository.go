@@ -10,12 +10,14 @@ import (
 
 	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/rpm/solve"
 	"github.com/offbake/offbake/manifest"
 )
 
 // repository is the yum repository of a bundle.
 type repository struct {
 	rpms *rpm.Repo
+	open rpm.Opener
 	keys []string // paths in the bundle
 	// unsigned are the names of packages without a signature that was checked when the bundle was made; local says that
 	// one of them is also where recipes take packages from by path.
@@ -23,13 +25,12 @@ type repository struct {
 	local    bool
 }
 
-// openRepository reads what a bundle's repository offers. It is nil when the bundle has none.
-func openRepository(ctx context.Context, b *bundle.Bundle) (*repository, error) {
-	files := b.Index().Files
+// openRepository reads what the repository of a bundle with these files offers. It is nil when the bundle has none.
+func openRepository(ctx context.Context, files []bundle.File, open func(path string) (io.ReadCloser, error)) (*repository, error) {
 	if !slices.ContainsFunc(files, func(f bundle.File) bool { return path.Dir(f.Path) == "rpms/repodata" }) {
 		return nil, nil
 	}
-	r := &repository{}
+	r := &repository{open: func(_ context.Context, href string) (io.ReadCloser, error) { return open("rpms/" + href) }}
 	unsigned := map[string]bool{} // by href
 	for _, f := range files {
 		href, isPackage := strings.CutPrefix(f.Path, "rpms/")
@@ -43,9 +44,8 @@ func openRepository(ctx context.Context, b *bundle.Bundle) (*repository, error) 
 			r.local = true
 		}
 	}
-	open := func(_ context.Context, href string) (io.ReadCloser, error) { return b.Open("rpms/" + href) }
 	var err error
-	if r.rpms, err = rpm.LoadRepo(ctx, rpm.RepoOptions{ID: "offbake"}, open); err != nil {
+	if r.rpms, err = rpm.LoadRepo(ctx, rpm.RepoOptions{ID: "the bundle"}, r.open); err != nil {
 		return nil, fmt.Errorf("reading the packages of the bundle: %w", err)
 	}
 	for _, p := range r.rpms.Packages {
@@ -56,12 +56,22 @@ func openRepository(ctx context.Context, b *bundle.Bundle) (*repository, error) 
 	return r, nil
 }
 
-// offered is what a host may install from, nothing without a repository.
-func (r *repository) offered() []*rpm.Repo {
-	if r == nil {
-		return nil
+// pool is what a host may install from, nothing without a repository.
+func (r *repository) pool(ctx context.Context, installed []*rpm.Package, platform string) solve.PoolOptions {
+	o := solve.PoolOptions{Installed: installed, Arch: rpmArch(platform)}
+	if r != nil {
+		o.Repos = []*rpm.Repo{r.rpms}
+		o.Files = func(paths []string) (map[*rpm.Package][]string, error) { return r.rpms.Paths(ctx, r.open, paths) }
 	}
-	return []*rpm.Repo{r.rpms}
+	return o
+}
+
+// rpmArch is RPM's word for a platform's architecture.
+func rpmArch(platform string) string {
+	if strings.HasSuffix(platform, "/arm64") {
+		return "aarch64"
+	}
+	return "x86_64"
 }
 
 // repoFile is offbake.repo: the bundle's repository for the host's own yum or dnf, which check all packages but those that
@@ -80,4 +90,19 @@ func (r *repository) repoFile() string {
 		Unsigned: r.unsigned,
 		Extra:    "priority=1\nmetadata_expire=1\n",
 	})
+}
+
+// configure makes the repository known to the host's yum or dnf, offline as the only one.
+func (s *session) configure(ctx context.Context, repo *repository, r *Request) error {
+	env := map[string]string{"OFFBAKE": Root, "OFFBAKE_OFFLINE": "", "REPO": repo.repoFile(), "CHECK": "1", "WEAK": "0", "HOME": "/root"}
+	if r.Offline {
+		env["OFFBAKE_OFFLINE"] = "1"
+	}
+	if repo != nil && repo.local {
+		env["CHECK"] = "0"
+	}
+	if r.Weak {
+		env["WEAK"] = "1"
+	}
+	return s.shell(ctx, exports(env)+text("steps/repository.sh"), false)
 }

@@ -63,18 +63,11 @@ func (w *work) stage(ctx context.Context) error { return w.plan.stage(ctx, w.s, 
 
 func (w *work) repository(ctx context.Context) error {
 	repo := w.baking.plan.repo
-	env := map[string]string{"OFFBAKE": Root, "OFFBAKE_OFFLINE": "", "REPO": repo.repoFile(), "CHECK": "1", "HOME": "/root"}
-	if w.Offline {
-		env["OFFBAKE_OFFLINE"] = "1"
-	}
-	if repo != nil && repo.local {
-		env["CHECK"] = "0"
-	}
 	if repo != nil && len(repo.unsigned) > 0 {
 		w.Progress.Line("warning: %s: packages that nobody signed: %s; only the bundle's own digests vouch for them",
 			w.plan.Name, strings.Join(slices.Compact(slices.Sorted(slices.Values(repo.unsigned))), ", "))
 	}
-	return w.s.shell(ctx, exports(env)+text("steps/repository.sh"), false)
+	return w.s.configure(ctx, repo, w.Request)
 }
 
 func (w *work) seal(ctx context.Context) error { return w.s.host.Seal(ctx, w.baking.plan.server.Allow) }

@@ -2,7 +2,9 @@
 # Makes the bundle's repository known to yum and dnf, and offline the only one they know. clean.sh takes it back.
 #
 # REPO is the text of its .repo file, empty when the bundle has no packages; CHECK is 0 where a package that
-# nobody signed may be installed by its path, else 1.
+# nobody signed may be installed by its path, else 1. WEAK is 1 where weak dependencies come too; offline that, and that an
+# older version will do where the newest does not, is as it was when the bundle's packages were chosen. yum 3.4 knows
+# neither setting, and does so.
 set -eu
 umask 022
 saved=$OFFBAKE/saved
@@ -23,11 +25,11 @@ configure() {
 		return 0
 	fi
 	cp -p "$file" "$saved/$2"
-	awk -v offline="$OFFBAKE_OFFLINE" -v check="$CHECK" '
+	awk -v offline="$OFFBAKE_OFFLINE" -v check="$CHECK" -v weak="$WEAK" '
 		function ours() {
 			print "#offbake begin"
 			print "gpgcheck=1\nlocalpkg_gpgcheck=" check "\nrepo_gpgcheck=0"
-			if (offline) print "reposdir=/etc/yum.repos.d"
+			if (offline) print "reposdir=/etc/yum.repos.d\nbest=0\ninstall_weak_deps=" weak
 			print "#offbake end"
 			done = 1
 		}
@@ -39,7 +41,7 @@ configure() {
 		main && /^[ \t]+[^ \t#;]/ && off { print "#offbake#" $0; next }
 		{ off = 0 }
 		main && /^[ \t]*(gpgcheck|localpkg_gpgcheck|repo_gpgcheck)[ \t]*=/ { off = 1 }
-		main && offline && /^[ \t]*reposdir[ \t]*=/ { off = 1 }
+		main && offline && /^[ \t]*(reposdir|best|install_weak_deps)[ \t]*=/ { off = 1 }
 		off { print "#offbake#" $0; next }
 		{ print }
 		END { if (!done) { print "#offbake begin\n[main]\n#offbake end"; ours() } }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/offbake/offbake/bundle/rpm"
 )
@@ -35,7 +36,7 @@ type File struct {
 // Outcome is what became of a call.
 type Outcome struct {
 	Call        Call
-	Transaction *Transaction // nil where there are problems
+	Transaction *Transaction // nil where the call cannot be made
 	Unmatched   []string
 	Problems    []Problem      // those that an earlier call met left out
 	Installed   []*rpm.Package // what the host has afterwards; a call with problems changes nothing
@@ -71,7 +72,11 @@ func (r *replay) call(c Call) (Outcome, error) {
 			return out, err
 		}
 		if err == nil {
-			if len(out.Problems) == 0 {
+			held, err := r.held(t, job.Upgrade)
+			if err != nil {
+				return out, err
+			}
+			if r.tell(&out, held); len(out.Problems) == 0 {
 				out.Transaction = t
 				r.Installed = t.Apply(r.Installed)
 			}
@@ -84,19 +89,69 @@ func (r *replay) call(c Call) (Outcome, error) {
 				job.Install = slices.DeleteFunc(job.Install, func(spec string) bool { return spec == p.Package })
 				again = again || len(job.Install) < n
 			}
-			if p.Missing && c.Lenient {
-				out.Unmatched = append(out.Unmatched, p.Package)
-			} else if !r.told[p.Text] {
-				r.told[p.Text] = true
-				out.Problems = append(out.Problems, p)
-			}
 		}
-		if !again {
+		if r.tell(&out, unsolved.Problems); !again {
 			break
 		}
 	}
 	out.Installed = r.Installed
 	return out, nil
+}
+
+// tell adds problems to those of a call.
+func (r *replay) tell(out *Outcome, problems []Problem) {
+	for _, p := range problems {
+		if p.Missing && out.Call.Lenient {
+			out.Unmatched = append(out.Unmatched, p.Package)
+		} else if !r.told[p.Text] {
+			r.told[p.Text] = true
+			out.Problems = append(out.Problems, p)
+		}
+	}
+}
+
+// held are the problems of upgrades that were asked for and that the transaction does not make. dnf passes over what
+// cannot be upgraded, yum 3.4 fails; whoever asks for an upgrade wants to know.
+func (r *replay) held(t *Transaction, specs []string) ([]Problem, error) {
+	var out []Problem
+	for _, p := range r.Installed {
+		stays := !slices.Contains(t.Remove, p) && !slices.ContainsFunc(t.Upgrade, func(c Change) bool { return c.From == p })
+		asked := slices.ContainsFunc(specs, func(spec string) bool { return labelled(p, spec) })
+		newest := r.newest(p)
+		if !stays || !asked || newest == nil {
+			continue
+		}
+		_, err := r.solve(Job{Install: []string{exactly(newest)}})
+		var unsolved *Error
+		if err != nil && !errors.As(err, &unsolved) {
+			return nil, err
+		}
+		if unsolved == nil {
+			continue
+		}
+		for _, problem := range unsolved.Problems {
+			problem.Text = strings.ReplaceAll(problem.Text, " (for "+exactly(newest)+")", "") // that is who it is
+			out = append(out, problem)
+		}
+	}
+	return out, nil
+}
+
+// newest is the newest package that is offered of the name and architecture of the installed p, nil unless it is newer.
+func (r *replay) newest(p *rpm.Package) *rpm.Package {
+	best := p
+	for _, repo := range r.Repos {
+		for _, q := range repo.Packages {
+			same := q.Name == p.Name && (q.Arch == p.Arch || q.Arch == "noarch" || p.Arch == "noarch" && q.Arch == r.Arch)
+			if same && q.EVR.Compare(best.EVR) > 0 && (r.Hidden == nil || !r.Hidden(q)) {
+				best = q
+			}
+		}
+	}
+	if best == p {
+		return nil
+	}
+	return best
 }
 
 // solve is Pool.Solve on what is installed by now.
@@ -142,13 +197,7 @@ func (r *replay) file(f File) string {
 }
 
 // exactly is the spec that means p and no other.
-func exactly(p *rpm.Package) string {
-	epoch := p.EVR.Epoch
-	if epoch == "" {
-		epoch = "0"
-	}
-	return p.Name + "-" + epoch + ":" + p.EVR.Version + "-" + p.EVR.Release + "." + p.Arch
-}
+func exactly(p *rpm.Package) string { return p.NEVRA() }
 
 // provided is `rpm -q --whatprovides` of a name or a path.
 func (r *replay) provided(name string) bool {

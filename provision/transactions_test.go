@@ -1,0 +1,191 @@
+package provision_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/offbake/offbake/bundle/rpm/solve"
+	"github.com/offbake/offbake/manifest"
+	"github.com/offbake/offbake/provision"
+)
+
+const installScript = `#!/bin/bash
+yum install -y wget lvm2 && yum -y install "${DOCKER_RPM}" unzip # docker-ce
+for name in a b; do yum install -y $name; done
+sudo dnf --quiet install epel-release >/dev/null
+yum remove -y vim
+echo install
+`
+
+// transactionsOf writes a manifest of these images beside its scripts and returns their transactions.
+func transactionsOf(t *testing.T, files []string, scripts map[string]string, images ...manifest.Image) []solve.Plan {
+	t.Helper()
+	dir := t.TempDir()
+	var b strings.Builder
+	b.WriteString("schema: offbake/v1\nname: x\nversion: 1.0.0\nplatform: linux/amd64\nvars:\n")
+	for _, name := range slices.Sorted(maps.Keys(images[0].Variables)) {
+		if !manifest.Secret(name) {
+			fmt.Fprintf(&b, "  %s: %q\n", name, images[0].Variables[name])
+		}
+	}
+	b.WriteString("artifacts:\n  rpms:\n    repos: [{id: a, baseurl: \"http://a.example/\", gpgcheck: false}]\n    base: bare\n" +
+		"    install: [docker-ce]\n    upgrade: [audit-libs, absent-libs]\nimages:\n")
+	for _, img := range images {
+		fmt.Fprintf(&b, "  %s:\n    base: {name: \"*\"}\n    recipes: [%s]\n    scripts: [%s]\n", img.Name,
+			strings.Join(img.Recipes, ", "), strings.Join(img.Scripts, ", "))
+	}
+	for name, text := range scripts {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := manifest.Parse(filepath.Join(dir, "manifest.yaml"), []byte(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars, _, err := m.Vars(manifest.VarOptions{Getenv: func(string) string { return "" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plans, err := provision.Transactions(m, vars, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plans
+}
+
+func TestTransactions(t *testing.T) {
+	files := []string{"files/docker-ce-19.03.15-3.x86_64.rpm", "files/docker-ce-cli-1-1.x86_64.rpm", "files/docker-ce-cli-2-1.x86_64.rpm"}
+	chosen := image("chosen", "docker")
+	chosen.Scripts = []string{"scripts/large.sh"}
+	plain := image("plain", "yum", "consul")
+	plain.Scripts = []string{"scripts/more.sh"}
+	got := transactionsOf(t, files, map[string]string{"scripts/more.sh": installScript,
+		"scripts/large.sh": "yum install -y wget\n" + strings.Repeat("#", 1<<20)}, plain, chosen, image("bare", "nomad"))
+	docker := solve.File{Path: files[0], Package: "docker-ce"}
+	script := func(c solve.Call) solve.Call { c.By, c.Lenient = `script "scripts/more.sh"`, true; return c }
+	want := []solve.Plan{
+		{Name: "plain", Calls: []solve.Call{
+			{By: `recipe "yum"`, Upgrade: []string{"audit-libs"}},
+			{By: `recipe "yum"`, Upgrade: []string{"absent-libs"}},
+			{By: `recipe "yum"`, Absent: true, Install: []string{"yum-utils", "device-mapper-persistent-data", "lvm2", "wget"}},
+			{By: `recipe "consul"`, Absent: true, Install: []string{"sed", "unzip", "vim"}},
+			script(solve.Call{Install: []string{"wget", "lvm2"}}),
+			script(solve.Call{Install: []string{"unzip"}, Files: []solve.File{docker}}),
+			script(solve.Call{Install: []string{"epel-release"}}),
+		}},
+		{Name: "chosen", Calls: []solve.Call{
+			// Of the two files of docker-ce-cli none is the one.
+			{By: `recipe "docker"`, Files: []solve.File{docker}},
+			{By: `recipe "docker"`, Absent: true, Install: []string{"docker-ce", "docker-ce-cli"}},
+		}},
+		{Name: "bare"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestTransactionsWithAVariable(t *testing.T) {
+	files := []string{"files/docker-ce-1-1.x86_64.rpm", "files/docker-ce-2-1.x86_64.rpm"}
+	for value, want := range map[string]string{
+		"http://f.example/a/docker-ce-2-1.x86_64.rpm?Signature=a/b": files[1],
+		"http://f.example/docker-ce-3-1.x86_64.rpm":                 "", // which a bake refuses
+		"": "",
+	} {
+		img := image("docker", "docker")
+		img.Variables["docker_rpm"] = value
+		calls := transactionsOf(t, files, nil, img)[0].Calls
+		if want == "" && len(calls) != 1 || want != "" && (len(calls) != 2 || calls[0].Files[0].Path != want) {
+			t.Errorf("docker_rpm %q: got %+v, want file %q", value, calls, want)
+		}
+	}
+}
+
+// TestTransactionsAreWhatRecipesDo bakes images of all recipes and compares what they ask of yum with what Transactions says,
+// on a base that has nothing and on one that has some of it.
+func TestTransactionsAreWhatRecipesDo(t *testing.T) {
+	files := clusterFiles()
+	files["files/docker-ce-cli-19.03.15-3.x86_64.rpm"] = "cli"
+	files["scripts/more.sh"] = "#!/bin/sh\nset -e\nyum install -y wget lvm2\nyum install -y \"$DOCKER_CLI_RPM\" unzip\n"
+	rest := image("rest", slices.DeleteFunc(provision.Recipes(), func(s string) bool { return slices.Contains(nomadClient().Recipes, s) })...)
+	rest.Recipes = append([]string{"yum", "consul", "nomad"}, rest.Recipes...)
+	for _, img := range []manifest.Image{nomadClient(), rest} {
+		for _, there := range []string{"audit-libs", "audit-libs\nsed\nlvm2\ndocker-ce-cli"} {
+			img.Scripts = []string{"scripts/more.sh"}
+			t.Run(fmt.Sprintf("%s %d", img.Name, len(there)), func(t *testing.T) {
+				t.Parallel()
+				b := newBundle(t, files)
+				c := newTrees(t, b)
+				c.base = func(string) {
+					c.write("stub/installed", there+"\n", 0o644)
+					c.write("stub/offers", "yum-utils\nsed\n"+c.read("stub/offers"), 0o644)
+				}
+				c.made = func(string, provision.Capture) {}
+				_, err := provision.Bake(t.Context(), provision.Request{Bundle: b, Images: []manifest.Image{img}, Cloud: c, Files: c,
+					Offline: true, Journal: t.TempDir(), Upgrade: []string{"audit-libs", "absent-libs"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				plan := transactionsOf(t, slices.Collect(maps.Keys(files)), map[string]string{"scripts/more.sh": files["scripts/more.sh"]}, img)[0]
+				if diff := cmp.Diff(asked(plan.Calls, strings.Fields(there)), heard(c.read("stub/log"))); diff != "" {
+					t.Errorf("yum (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+// heard are the calls that the stand-in for yum has noted that change what is installed.
+func heard(log string) (out []string) {
+	for line := range strings.Lines(log) {
+		words := strings.Fields(line)
+		for i, word := range words { // a file is staged, or at the file server
+			if strings.HasSuffix(word, ".rpm") {
+				words[i] = path.Base(word)
+			}
+		}
+		if slices.Contains(words, "install") || slices.Contains(words, "upgrade") {
+			slices.Sort(words)
+			out = append(out, strings.Join(words, " "))
+		}
+	}
+	return out
+}
+
+// asked are calls in the form of heard, on a host where no package requires or provides another.
+func asked(calls []solve.Call, there []string) (out []string) {
+	for _, c := range calls {
+		words := []string{"yum", "-y", "install"}
+		if c.Upgrade != nil {
+			words[2] = "upgrade"
+			c.Upgrade = slices.DeleteFunc(slices.Clone(c.Upgrade), func(s string) bool { return !slices.Contains(there, s) })
+		}
+		for _, f := range c.Files {
+			there = append(there, f.Package)
+			words = append(words, path.Base(f.Path))
+		}
+		for _, name := range c.Install {
+			if !c.Absent || !slices.Contains(there, name) {
+				there = append(there, name)
+				words = append(words, name)
+			}
+		}
+		if words = append(words, c.Upgrade...); len(words) > 3 {
+			slices.Sort(words)
+			out = append(out, strings.Join(words, " "))
+		}
+	}
+	return out
+}
