@@ -11,12 +11,9 @@ import (
 // Solve finds the transaction of a job. The error is an *Error when there is none, or what PoolOptions.Files met.
 func (p *Pool) Solve(j Job) (*Transaction, error) {
 	p.err = nil
-	plan, missing := p.plan(j)
+	plan, problems := p.plan(j)
 	if p.err != nil {
 		return nil, p.err
-	}
-	if len(missing) > 0 {
-		return nil, &Error{Problems: missing}
 	}
 	s := p.newSolver(plan)
 	defer s.release()
@@ -26,7 +23,10 @@ func (p *Pool) Solve(j Job) (*Transaction, error) {
 	}
 	s.run()
 	if len(s.problems) > 0 {
-		return nil, &Error{Problems: s.explain()}
+		problems = append(problems, s.explain()...)
+	}
+	if len(problems) > 0 {
+		return nil, &Error{Problems: problems}
 	}
 	return s.transaction(), nil
 }
@@ -38,7 +38,7 @@ func (p *Pool) plan(j Job) (plan, []Problem) {
 	for _, spec := range j.Install {
 		wants := p.wants(spec)
 		if len(wants) == 0 {
-			missing = append(missing, p.missing(spec))
+			missing = append(missing, p.unmatched(spec))
 		}
 		out.wanted = append(out.wanted, wants...)
 	}
