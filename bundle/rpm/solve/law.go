@@ -139,14 +139,20 @@ func (d drafter) obsolete() {
 	}
 }
 
-// sameName keeps the package from standing beside another of its name, unless both are installonly and differ.
+// sameName keeps the package from standing beside another of its name and color, unless both are installonly and differ.
+// The same version for a better architecture is reached with it: see addArches.
 func (d drafter) sameName() {
+	e := &d.pkgs[d.n]
+	for _, q := range d.named(e.name) {
+		if rank := d.pkgs[q].rank; rank > rankNoarch && rank < e.rank && d.sameEVR(q, d.n) {
+			e.reach = append(e.reach, q)
+		}
+	}
 	if d.host {
 		return
 	}
-	e := &d.pkgs[d.n]
 	for _, q := range d.named(e.name) {
-		if q == d.n {
+		if q == d.n || !d.sameColor(q, d.n) {
 			continue
 		}
 		same := d.sameEVR(q, d.n) && d.pkgs[q].Arch == e.Arch

@@ -302,7 +302,7 @@ func (s *solver) byCommonDep(list []pid) {
 	for i, c := range all {
 		if i == 0 || all[i-1].name != c.name {
 			bad = 0
-		} else if all[i-1].at != c.at && compareCommon(all[i-1], c) < 0 {
+		} else if all[i-1].at != c.at && compareCommon(all[i-1], c) == -1 {
 			bad++
 		}
 		badness[c.at] += bad
@@ -329,7 +329,7 @@ func (p *Pool) provided(q pid) []rpm.Dep {
 	return append(slices.Clip(e.Provides), rpm.Dep{Name: e.Name, EVR: &e.EVR, Flags: rpm.Equal})
 }
 
-// compareCommon puts the newer version first. A version without release goes before those with one.
+// compareCommon puts the newer version first. Where only one has a release it is 2 or -2: neither is worse.
 func compareCommon(a, b common) int {
 	if a.evr == b.evr && a.below == b.below {
 		return 0

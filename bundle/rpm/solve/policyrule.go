@@ -2,44 +2,79 @@ package solve
 
 import "slices"
 
-// addArches adds rules that keep packages of an inferior architecture out where the name is there in a better one, or an
-// installed one has it already (libsolv rules.c, solver_addinfarchrules).
+// addArches adds rules about packages of an inferior architecture, where their name is there in a better one: they come only
+// beside the same version for the better one. Where an installed package is of the inferior architecture alone others of it
+// are fine (libsolv rules.c, solver_addinfarchrules).
 func (s *solver) addArches() {
 	s.arches.from = int32(len(s.rules))
 	for i := pid(1); i < pid(len(s.pkgs)); i++ {
 		if !s.added[i] {
 			continue
 		}
-		group := s.byName[s.pkgs[i].name].pkgs
+		group := s.named(s.pkgs[i].name)
 		if len(group) < 2 || !s.leads(i, group) {
 			continue
 		}
-		best := rankNone
-		var kept []archRank // of installed packages: these may stay what they are
-		for _, q := range group {
-			rank := s.pkgs[q].rank
-			switch {
-			case !s.added[q] || rank == rankNoarch:
-			case s.installed(q):
-				kept = append(kept, rank)
-			case rank != rankNone && (best == rankNone || rank < best):
-				best = rank
-			}
-		}
+		best := s.bestRank(group)
 		if best == rankNone {
 			continue
 		}
+		kept := s.keptRanks(group, best)
 		for _, q := range group {
 			rank := s.pkgs[q].rank
-			if !s.added[q] || rank == rankNoarch || sameClass(rank, best) || s.installed(q) {
+			if !s.added[q] || rank == rankNoarch || sameClass(rank, best) {
 				continue
 			}
-			if !slices.ContainsFunc(kept, func(k archRank) bool { return k == rank || k != rankNone && sameClass(k, rank) }) {
-				s.add(-q, nil, origin{kind: kindArch, pkg: q})
+			if !s.installed(q) && slices.ContainsFunc(kept, func(k archRank) bool { return k == rank || k != rankNone && sameClass(k, rank) }) {
+				continue
 			}
+			beside := s.better(q, group, best)
+			if s.installed(q) && !slices.ContainsFunc(beside, s.installed) {
+				continue
+			}
+			s.add(-q, beside, origin{kind: kindArch, pkg: q})
 		}
 	}
 	s.arches.to = int32(len(s.rules))
+}
+
+// bestRank is the best architecture that a group of packages of one name is offered for, rankNone where that is none.
+func (s *solver) bestRank(group []pid) archRank {
+	best := rankNone
+	for _, q := range group {
+		rank := s.pkgs[q].rank
+		if s.added[q] && !s.installed(q) && rank > rankNoarch && (best == rankNone || rank < best) {
+			best = rank
+		}
+	}
+	return best
+}
+
+// keptRanks are the inferior architectures of installed packages of a group that have no twin for a better one.
+func (s *solver) keptRanks(group []pid, best archRank) []archRank {
+	var kept []archRank
+	for _, q := range group {
+		rank := s.pkgs[q].rank
+		if !s.added[q] || !s.installed(q) || rank == rankNoarch || rank != rankNone && sameClass(rank, best) {
+			continue
+		}
+		if rank == rankNone || len(s.better(q, group, best)) == 0 {
+			kept = append(kept, rank)
+		}
+	}
+	return kept
+}
+
+// better are the packages of a group in the version of q, for the best architecture or for all.
+func (s *solver) better(q pid, group []pid, best archRank) []pid {
+	var out []pid
+	for _, o := range group {
+		rank := s.pkgs[o].rank
+		if o != q && s.sameEVR(o, q) && s.pkgs[o].Arch != s.pkgs[q].Arch && rank != rankNone && (rank == rankNoarch || sameClass(rank, best)) {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 // leads says whether i is the first of a group that is reached.
@@ -60,7 +95,8 @@ func (s *solver) addYumObsoletes() {
 	for i := pid(1); i <= s.host; i++ {
 		for _, q := range s.obsoleters(i) {
 			for _, obs := range s.list(q).obsoletes {
-				if !slices.Contains(all, obs) && slices.ContainsFunc(s.obsoleted(obs), s.installed) {
+				ours := func(o pid) bool { return s.installed(o) && s.sameColor(i, o) }
+				if !slices.Contains(all, obs) && slices.ContainsFunc(s.obsoleted(obs), ours) {
 					all = append(all, obs)
 				}
 			}
@@ -93,7 +129,7 @@ func (s *solver) splits(obs depID) [][]pid {
 			continue
 		}
 		for _, q := range slices.Concat(s.obsoleters(i), s.byName[s.pkgs[i].name].pkgs) {
-			if !slices.Contains(all, q) && slices.Contains(s.list(q).obsoletes, obs) {
+			if s.sameColor(i, q) && !slices.Contains(all, q) && slices.Contains(s.list(q).obsoletes, obs) {
 				all = append(all, q)
 			}
 		}
@@ -124,7 +160,9 @@ func (s *solver) addChoices() {
 	}
 	barred := map[pid]bool{}
 	for i := s.arches.from; i < s.arches.to; i++ {
-		barred[-s.rules[i].p] = true
+		if s.rules[i].q == 0 {
+			barred[-s.rules[i].p] = true
+		}
 	}
 	var last []lit
 	for i := s.laws.from; i < s.laws.to; i++ {
@@ -197,7 +235,7 @@ func (s *solver) illegal(i, q pid) bool {
 // predecessor is an installed package in whose place q would come, 0 for none.
 func (s *solver) predecessor(q pid) pid {
 	for _, i := range s.named(s.pkgs[q].name) {
-		if s.installed(i) {
+		if s.installed(i) && s.sameColor(i, q) {
 			return i
 		}
 	}

@@ -18,7 +18,7 @@ type entry struct {
 	repo     *rpm.Repo // nil for an installed one
 	name     nameID
 	rank     archRank
-	priority int  // higher wins; of an installed package 0, as in libsolv
+	priority int  // higher wins
 	hidden   bool // excluded or filtered: known, but it cannot come
 	multi    bool // installonly: versions of it stand side by side
 
@@ -68,7 +68,7 @@ func NewPool(o PoolOptions) *Pool {
 	p.byName = make([]named, 1, 8*count)
 	p.depIDs, p.deps = map[depKey]depID{}, make([]dep, 1)
 	for _, q := range o.Installed {
-		p.pkgs = append(p.pkgs, entry{Package: q, rank: p.ranks[q.Arch]})
+		p.pkgs = append(p.pkgs, entry{Package: q, rank: p.ranks[q.Arch], priority: -rpm.DefaultPriority})
 	}
 	p.host = pid(len(p.pkgs) - 1)
 	for _, r := range o.Repos {

@@ -354,7 +354,7 @@ func (s *solver) minimize(level int32) (_ int32, again bool) {
 	s.wish()
 	at, option := -1, 0
 	for k := len(s.forks) - 1; k >= 0; k-- {
-		if o, found := s.better(&s.forks[k]); found {
+		if o, found := s.betterOption(&s.forks[k]); found {
 			at, option = k, o
 		}
 	}
@@ -372,7 +372,7 @@ func (s *solver) minimize(level int32) (_ int32, again bool) {
 	return s.decide(f.level, q, f.because), true
 }
 
-func (s *solver) better(f *fork) (int, bool) {
+func (s *solver) betterOption(f *fork) (int, bool) {
 	wanted := func(q pid) bool { return s.wishes.recommended[q] || s.supplements(q) }
 	lead := -1
 	for i, q := range f.options {

@@ -17,6 +17,8 @@ func (s *solver) successors(i pid, any bool) []pid {
 		}
 		seen = q
 		switch {
+		case !s.sameColor(i, q):
+			continue
 		case s.pkgs[q].name == e.name:
 			if !any && !s.job.downgrade && s.compareEVR(i, q) > 0 {
 				continue
@@ -34,7 +36,7 @@ func (s *solver) successors(i pid, any bool) []pid {
 		return out
 	}
 	for _, q := range s.obsoleters(i) {
-		if any || !s.illegalArch(i, q) {
+		if s.sameColor(i, q) && (any || !s.illegalArch(i, q)) {
 			out = append(out, q)
 		}
 	}
@@ -227,7 +229,7 @@ func (p *Pool) replaced(q pid) []pid {
 	var out []pid
 	if !p.pkgs[q].multi {
 		for _, i := range p.named(p.pkgs[q].name) {
-			if p.installed(i) {
+			if p.installed(i) && p.sameColor(i, q) {
 				out = append(out, i)
 			}
 		}

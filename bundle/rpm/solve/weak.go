@@ -127,8 +127,8 @@ func (s *solver) weakCandidates() (recommended, supplementing []pid) {
 	return keep(recommended, func(q pid) bool { return !unwanted[q] }), supplementing
 }
 
-// weakFilter leaves out what installed packages obsolete, and supplements that turn on installed packages alone or that come
-// beside another version.
+// weakFilter leaves out what installed packages obsolete, and supplements that turn on installed packages alone or that would
+// come beside another version or architecture of theirs.
 func (s *solver) weakFilter(recommended, supplementing []pid) (_, _ []pid) {
 	if len(recommended)+len(supplementing) == 0 {
 		return nil, nil
@@ -148,7 +148,9 @@ func (s *solver) weakFilter(recommended, supplementing []pid) (_, _ []pid) {
 		if gone[q] || !slices.ContainsFunc(s.list(q).supplements, func(id depID) bool { return s.freshly(s.deps[id].rich, id) == byNew }) {
 			return false
 		}
-		return !s.pkgs[q].multi || !slices.ContainsFunc(s.named(s.pkgs[q].name), s.there)
+		return !slices.ContainsFunc(s.named(s.pkgs[q].name), func(o pid) bool {
+			return s.there(o) && (s.pkgs[q].multi || s.pkgs[o].Arch != s.pkgs[q].Arch)
+		})
 	})
 	return recommended, supplementing
 }
