@@ -2,6 +2,7 @@ package assemble
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/rpm/solve"
 	"github.com/offbake/offbake/bundle/source"
 	"github.com/offbake/offbake/manifest"
 )
@@ -123,21 +125,39 @@ func (b *builder) checkPackages(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	var found []*rpm.Package
+	repo := &rpm.Repo{ID: rpm.RepoID, Priority: rpm.DefaultPriority}
 	for i, row := range rows {
 		b.packages[row.Path] = checked[i]
-		found = append(found, asPackage(checked[i].header))
+		repo.Packages = append(repo.Packages, asPackage(row, checked[i].header))
 	}
-	// The lock may hold more, but must hold what the manifest installs.
-	if _, err := rpm.Pick([]*rpm.Repo{{Packages: found}}, source.PickOptions(b.o.Inputs)); err != nil {
-		return &StaleLockError{err.Error()}
-	}
-	return nil
+	return b.checkClosure(repo)
 }
 
-// asPackage is what metadata would say of a package, as far as it can be asked for by.
-func asPackage(h *rpm.Header) *rpm.Package {
-	p := &rpm.Package{Name: h.Name, EVR: h.EVR, Arch: h.Arch, Provides: h.Provides}
+// checkClosure holds the packages to what the manifest asks for: they may be more, but must be enough for that, on the base
+// and without any other repository.
+func (b *builder) checkClosure(repo *rpm.Repo) error {
+	base, err := source.Base(b.o.Inputs)
+	if err != nil {
+		return err
+	}
+	pool := solve.NewPool(solve.PoolOptions{
+		Repos: []*rpm.Repo{repo}, Installed: base, Arch: source.Arch(b.o.Inputs.Platform), Exclude: b.o.Inputs.Artifacts.RPMs.Exclude,
+	})
+	_, err = pool.Solve(source.Job(b.o.Inputs))
+	var unsolved *solve.Error
+	if errors.As(err, &unsolved) {
+		return &StaleLockError{"its packages " + unsolved.Error()}
+	}
+	return err
+}
+
+// asPackage is what metadata would say of a package, as far as solving goes.
+func asPackage(row manifest.Row, h *rpm.Header) *rpm.Package {
+	p := &rpm.Package{
+		Name: h.Name, EVR: h.EVR, Arch: h.Arch, Href: row.Path, Size: row.Size,
+		Provides: h.Provides, Requires: h.Requires, Conflicts: h.Conflicts, Obsoletes: h.Obsoletes,
+		Recommends: h.Recommends, Suggests: h.Suggests, Supplements: h.Supplements, Enhances: h.Enhances,
+	}
 	for _, f := range h.Files {
 		p.Files = append(p.Files, f.Path)
 	}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 
@@ -23,6 +23,7 @@ type repository struct {
 	*resolver
 	entry  manifest.Repo
 	keys   *rpm.Keyring // of packages; nil where their signatures are not to be checked
+	signer *rpm.Keyring // of repomd.xml; nil as well
 	loaded *rpm.Repo
 	home   int    // the place that loaded came from
 	digest string // of its repomd.xml
@@ -37,6 +38,11 @@ func (r *repository) load(ctx context.Context) error {
 	var err error
 	if r.keys, err = Keyring(r.local, r.entry); err != nil {
 		return err
+	}
+	if r.entry.RepoGPGCheck {
+		if r.signer, err = readKeyring(r.local, r.entry.GPGKey); err != nil {
+			return err
+		}
 	}
 	places, err := r.addresses(repomd)
 	if err != nil {
@@ -82,17 +88,18 @@ func (r *repository) try(ctx context.Context, places []string) error {
 	if r.loaded != nil && blob.SHA256 == r.digest {
 		return fmt.Errorf("%s lists the same as another place", blob.URL)
 	}
-	first, digest := blob, blob.SHA256
-	loaded, err := rpm.LoadRepo(ctx, rpm.RepoOptions{ID: r.entry.ID, Priority: r.entry.Priority}, func(ctx context.Context, href string) (io.ReadCloser, error) {
-		if href == repomd && first != nil {
-			file := first.File
-			blob, first = nil, nil
+	digest := blob.SHA256
+	opts := rpm.RepoOptions{ID: r.entry.ID, Priority: r.entry.Priority, Keys: r.signer}
+	loaded, err := rpm.LoadRepo(ctx, opts, func(ctx context.Context, href string) (io.ReadCloser, error) {
+		if href == repomd && blob != nil {
+			file := blob.File
+			blob = nil
 			return file, nil
 		}
 		return r.open(ctx, href)
 	})
 	if err != nil {
-		return err
+		return refusedRPM(err)
 	}
 	r.loaded, r.digest = loaded, digest
 	return nil
@@ -110,16 +117,26 @@ func (r *repository) another(ctx context.Context) bool {
 	return false
 }
 
-// open is an rpm.Opener: it asks the place that the list came from first.
+// open is an rpm.Opener: it asks the place that the list came from first. What the list tells of a file lets the cache
+// have it, and any other place go on with it.
 func (r *repository) open(ctx context.Context, href string) (io.ReadCloser, error) {
 	urls, err := r.addresses(href)
 	if err != nil {
 		return nil, err
 	}
-	blob, err := r.fetcher.Fetch(ctx, fetch.Request{
-		Name: r.entry.ID + "/" + href, URLs: r.near(urls), SHA256: promised(href), Size: -1, MaxSize: maxMetadata,
-	})
+	req := fetch.Request{Name: r.entry.ID + "/" + href, URLs: r.near(urls), Size: -1, MaxSize: maxMetadata}
+	if e, ok := rpm.Expected(ctx); ok {
+		req.Size = e.Size
+		if e.Digest.Type == "sha256" {
+			req.SHA256 = e.Digest.Hex
+		}
+	}
+	blob, err := r.fetcher.Fetch(ctx, req)
 	if err != nil {
+		var status *transport.StatusError
+		if href == repomd+".asc" && errors.As(err, &status) && (status.Code == http.StatusNotFound || status.Code == http.StatusGone) {
+			err = fmt.Errorf("%w (%w)", err, fs.ErrNotExist)
+		}
 		return nil, err
 	}
 	return blob.File, nil
@@ -140,16 +157,6 @@ func (r *repository) addresses(href string) ([]string, error) {
 		return nil, err
 	}
 	return URLs(address, r.in.Mirrors), nil
-}
-
-// promised is the digest in the name of a metadata file, as createrepo gives it, so that the cache may have it and any
-// place may go on with it; "" where there is none. What the file must be says repomd.xml.
-func promised(href string) string {
-	digest, _, ok := strings.Cut(path.Base(href), "-")
-	if !ok || len(digest) != 64 || strings.Trim(digest, "0123456789abcdef") != "" {
-		return ""
-	}
-	return digest
 }
 
 // Keyring reads the keys that may sign a repository's packages; nil where the manifest says not to check them.

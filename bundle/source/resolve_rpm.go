@@ -12,7 +12,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/offbake/offbake/bundle/fetch"
 	"github.com/offbake/offbake/bundle/rpm"
@@ -224,12 +223,4 @@ func checkDigest(blob *fetch.Blob, pkg *rpm.Package) error {
 		return &rpm.MismatchError{Name: path.Base(pkg.Href), Field: pkg.Checksum.Type, Got: got, Want: pkg.Checksum.Hex}
 	}
 	return nil
-}
-
-// rpmArch is RPM's word for a platform's architecture.
-func rpmArch(platform string) string {
-	if strings.HasSuffix(platform, "/arm64") {
-		return "aarch64"
-	}
-	return "x86_64"
 }

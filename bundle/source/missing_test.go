@@ -1,0 +1,181 @@
+package source_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/offbake/offbake/bundle/source"
+	"github.com/offbake/offbake/internal/faulttest"
+	"github.com/offbake/offbake/manifest"
+)
+
+const (
+	dockerBase  = "https://docker.example/7/stable/"
+	centosBase  = "https://vault.example/7.9.2009/os/x86_64/"
+	dockerEntry = "{id: docker, baseurl: " + dockerBase + ", gpgcheck: false}"
+	centosEntry = "{id: base, baseurl: " + centosBase + ", gpgcheck: false}"
+)
+
+// ofDocker tells Docker's own packages from those of CentOS in the real metadata of docker-el7.
+func ofDocker(name string) bool {
+	return strings.HasPrefix(name, "docker-") || name == "containerd.io"
+}
+
+// newRealWorld serves docker-ce 20.10.12 for CentOS 7 and all that it needs as two repositories, as vendors have it, and
+// puts what a CentOS 7.5 container has installed beside the manifest.
+func newRealWorld(t *testing.T, docker, centos func(name string) bool) *world {
+	t.Helper()
+	w := newWorld(t)
+	for address, keep := range map[string]func(string) bool{dockerBase: docker, centosBase: centos} {
+		dir := t.TempDir()
+		if err := faulttest.CutRepo(dir, "../rpm/testdata/docker-el7", keep); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.PutFolder(address, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile("../../examples/base/centos-7.5.rpmqa.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, "base/centos-7.5.rpmqa.gz", data)
+	return w
+}
+
+func onCentOS(repos, install string) string {
+	return strings.Replace(rpms(repos, install), "base: bare", "base: base/centos-7.5.rpmqa.gz", 1)
+}
+
+func others(name string) bool { return !ofDocker(name) }
+
+// The whole of docker-ce on a CentOS 7.5 container: dnf 4.14 installs 26 packages and upgrades 4 that the container has.
+func TestResolveRealClosure(t *testing.T) {
+	w := newRealWorld(t, ofDocker, others)
+	res, err := w.resolve(t, onCentOS(dockerEntry+", "+centosEntry, "docker-ce-20.10.12, docker-ce-cli-20.10.12"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	upgraded := []string{"audit-libs-2.8.5-4.el7.x86_64", "libselinux-2.5-15.el7.x86_64", "libsemanage-2.5-14.el7.x86_64", "libsepol-2.5-10.el7.x86_64"}
+	n := 0
+	for _, r := range res.Rows {
+		if slices.Contains(upgraded, r.Name) {
+			n++
+		}
+		from := centosBase
+		if h := strings.HasPrefix; h(r.Name, "docker-") || h(r.Name, "containerd.io-") {
+			from = dockerBase
+		}
+		if !strings.HasPrefix(r.URL, from) || r.Verified != source.FirstUse || len(r.SHA256) != 64 || r.Size <= 0 {
+			t.Errorf("got %+v, want a row from %s", r, from)
+		}
+	}
+	if len(res.Rows) != 30 || n != len(upgraded) {
+		t.Errorf("got %d packages, %d of them upgrades, want 30 and %d", len(res.Rows), n, len(upgraded))
+	}
+	if len(res.Blobs) != 0 {
+		t.Errorf("got %d packages downloaded, want metadata alone", len(res.Blobs))
+	}
+}
+
+// The usual beginning: Docker's repository alone. Everything that is missing is told at once, and where it comes from.
+func TestResolveNaive(t *testing.T) {
+	const docker = "docker-ce-3:20.10.12-3.el7.x86_64"
+	const wantCentOS = `locking "rpms": 7 things are needed that the base image and repository "docker" cannot give:
+  container-selinux >= 2:2.74, needed by ` + docker + `: CentOS 7 has it in extras
+  fuse-overlayfs >= 0.7, needed by docker-ce-rootless-extras-20.10.12-3.el7.x86_64
+  iptables, needed by ` + docker + `
+  libcgroup, needed by ` + docker + `
+  libseccomp >= 2.3, needed by ` + docker + `
+  slirp4netns >= 0.4, needed by docker-ce-rootless-extras-20.10.12-3.el7.x86_64
+  unzip, which rpms.install names
+  CentOS 7 has such packages in base, updates and extras, which the manifest lacks`
+	w := newRealWorld(t, ofDocker, others)
+	_, err := w.resolve(t, onCentOS(dockerEntry, "docker-ce, docker-ce-cli, unzip"))
+	if diff := cmp.Diff(wantCentOS, fmt.Sprint(err)); diff != "" {
+		t.Error(diff)
+	}
+	// Two files that somebody downloaded, on a base that is said to have nothing: each library is told once.
+	w = newRealWorld(t, func(name string) bool { return name == "docker-ce" || name == "docker-ce-cli" }, others)
+	_, err = w.resolve(t, rpms(dockerEntry, "docker-ce, docker-ce-cli"))
+	var u *source.UnsolvableError
+	if !errors.As(err, &u) {
+		t.Fatalf("got %v, want an UnsolvableError", err)
+	}
+	var got []string
+	for _, m := range u.Missing {
+		got = append(got, m.Dep)
+	}
+	want := []string{"/bin/sh", "/usr/sbin/groupadd", "container-selinux >= 2:2.74", "containerd.io >= 1.4.1", "docker-ce-rootless-extras",
+		"docker-scan-plugin(x86-64)", "iptables", "libc.so.6", "libcgroup", "libdevmapper.so.1.02", "libdl.so.2", "libpthread.so.0",
+		"libseccomp >= 2.3", "libsystemd.so.0", "rtld(GNU_HASH)", "systemd", "tar", "xz"}
+	if diff := cmp.Diff(want, got); diff != "" || !u.Bare || len(u.Others) != 0 {
+		t.Errorf("bare %t, others %q, missing:\n%s", u.Bare, u.Others, diff)
+	}
+	if !strings.HasPrefix(err.Error(), `locking "rpms": 18 things are needed that repository "docker" cannot give:`+"\n  /bin/sh, needed by "+docker+" and docker-ce-cli-1:20.10.12-3.el7.x86_64\n") {
+		t.Errorf("got %v", err)
+	}
+	if len(u.Lacks) != 1 || u.Lacks[0].Name != "CentOS 7" || len(u.Lacks[0].Repos) != 3 {
+		t.Errorf("got %+v, want the three repositories of CentOS 7", u.Lacks)
+	}
+}
+
+// What is there and does not do is told with its reason.
+func TestResolveTellsWhatDoesNotDo(t *testing.T) {
+	extra := func(text string) string { return "    " + text + "\n" }
+	both := dockerEntry + ", " + centosEntry
+	for _, row := range []struct{ name, repos, install, more, want string }{
+		{"excluded", both, "docker-ce", extra("exclude: [iptables]"),
+			"the packages of the base image and the repositories \"docker\", \"base\" cannot be installed together:\n" +
+				"  iptables-1.4.21-35.el7.x86_64 of base (for docker-ce) is excluded by rpms.exclude"},
+		{"excluded by a pattern, beside something that is missing", both, "docker-ce, nano", extra(`exclude: ["container-selinux-2.119*", libcgroup]`),
+			"1 thing is needed that the base image and the repositories \"docker\", \"base\" cannot give:\n" +
+				"  nano, which rpms.install names\n" +
+				"  container-selinux-2:2.119.2-1.911c772.el7_8.noarch of base (for docker-ce) is excluded by rpms.exclude\n" +
+				"  libcgroup-0.41-21.el7.x86_64 of base (for docker-ce) is excluded by rpms.exclude\n" +
+				"  CentOS 7 has such packages in updates and extras, which the manifest lacks"},
+		{"too old", both, "docker-ce-24.0", "",
+			"1 thing is needed that the base image and the repositories \"docker\", \"base\" cannot give:\n" +
+				`  docker-ce-24.0, which rpms.install names: repository "docker" has only docker-ce-3:20.10.12-3.el7.x86_64`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := newRealWorld(t, ofDocker, others)
+			_, err := w.resolve(t, onCentOS(row.repos, row.install)+row.more)
+			if diff := cmp.Diff(`locking "rpms": `+row.want, fmt.Sprint(err)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Names in rpms.upgrade move what the base has, to the newest, and nothing else; without them it stays.
+func TestResolveUpgrade(t *testing.T) {
+	w := newRealWorld(t, ofDocker, others)
+	res, err := w.resolve(t, onCentOS(centosEntry, "audit-libs")+"    upgrade: [bash, nano]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Rows) != 1 || res.Rows[0].Name != "bash-4.2.46-35.el7_9.x86_64" {
+		t.Errorf("got %+v, want bash alone: audit-libs is there", res.Rows)
+	}
+	if !slices.ContainsFunc(res.Warnings, func(s string) bool { return strings.Contains(s, `rpms.upgrade names "nano"`) }) ||
+		slices.ContainsFunc(res.Warnings, func(s string) bool { return strings.Contains(s, `"bash"`) }) {
+		t.Errorf("got warnings %q, want one of nano", res.Warnings)
+	}
+}
+
+func TestResolveRefusesABaseThatIsNone(t *testing.T) {
+	w := newRealWorld(t, ofDocker, others)
+	w.write(t, "base/centos-7.5.rpmqa.gz", []byte("bash\n"))
+	_, err := w.resolve(t, onCentOS(centosEntry, "bash"))
+	var bad *manifest.Error
+	if !errors.As(err, &bad) || bad.Field != "artifacts.rpms.base" || !strings.Contains(err.Error(), "line 1") {
+		t.Errorf("got %v, want a manifest error with the line", err)
+	}
+}
