@@ -164,8 +164,10 @@ func (w *world) setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := os.CopyFS(filepath.Join(env.WorkDir, "scripts"), os.DirFS("../../examples/demo/scripts")); err != nil {
-		return err
+	for _, dir := range []string{"base", "scripts"} {
+		if err := os.CopyFS(filepath.Join(env.WorkDir, dir), os.DirFS("../../examples/demo/"+dir)); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(filepath.Join(env.WorkDir, "demo.yaml"), full, 0o644)
 }

@@ -77,16 +77,22 @@ func clusterPackages() []RPMSpec {
 		"/usr/lib/systemd/system/docker.service", RPMFile{Content: "[Unit]\nDescription=Docker stand-in\n\n[Service]\n" +
 			"ExecStart=/usr/bin/dockerd\n\n[Install]\nWantedBy=multi-user.target\n"})
 	docker.Epoch, docker.Release = 3, "3.el7"
-	docker.Requires = append(docker.Requires, "docker-ce-cli", "containerd.io >= 1.2.2-3")
+	docker.Requires = append(docker.Requires, "docker-ce-cli", "containerd.io >= 1.2.2-3", "container-selinux >= 2:2.74", "iptables", "libcgroup",
+		"libseccomp >= 2.3", "tar")
 	cli := with(plain("docker-ce-cli", "19.03.15"), "/usr/bin/docker", script("echo 'Docker version 19.03.15, stand-in'"))
 	cli.Epoch, cli.Release = 1, "3.el7"
 	vim := plain("vim-enhanced", "7.4.629")
 	vim.Provides = []string{"vim = 7.4.629"}
-	return []RPMSpec{docker, cli, plain("containerd.io", "1.4.13"), plain("sed", "4.2.2"), vim,
+	selinux := plain("container-selinux", "2.119.2")
+	selinux.Epoch = 2
+	needing := func(s RPMSpec, more ...string) RPMSpec { s.Requires = append(s.Requires, more...); return s }
+	return []RPMSpec{docker, cli, plain("sed", "4.2.2"), vim, selinux, plain("iptables", "1.4.21"), plain("libcgroup", "0.41"), plain("libseccomp", "2.3.1"),
+		needing(plain("containerd.io", "1.4.13"), "container-selinux >= 2:2.74", "libseccomp"), plain("device-mapper-libs", "1.02.170"),
 		with(plain("unzip", "6.0"), "/usr/bin/unzip", script(unzipScript)),
 		with(plain("wget", "1.14"), "/usr/bin/wget", script(wgetScript)),
 		with(plain("yum-utils", "1.1.31"), "/usr/bin/yum-config-manager", script(configManagerScript)),
-		plain("device-mapper-persistent-data", "0.8.5"), plain("lvm2", "2.02.187")}
+		needing(plain("device-mapper-persistent-data", "0.8.5"), "device-mapper-libs"),
+		needing(plain("lvm2", "2.02.187"), "device-mapper-libs >= 1.02.170", "device-mapper-persistent-data >= 0.7.0")}
 }
 
 // The programs that users' scripts take from these packages, as far as such scripts use them.
