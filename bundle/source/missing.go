@@ -135,7 +135,7 @@ func (x *explanation) take(problem solve.Problem) bool {
 	if len(absent) == 0 {
 		return false
 	}
-	x.needed[problem.Dep] = append(x.needed[problem.Dep], problem.Package)
+	x.needed[problem.Dep] = slices.Concat(x.needed[problem.Dep], []string{problem.Package}, problem.Also)
 	if x.mended[problem.Dep] {
 		return false
 	}

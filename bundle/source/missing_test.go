@@ -88,7 +88,7 @@ func TestResolveRealClosure(t *testing.T) {
 func TestResolveNaive(t *testing.T) {
 	const docker = "docker-ce-3:20.10.12-3.el7.x86_64"
 	const wantCentOS = `locking "rpms": 7 things are needed that the base image and repository "docker" cannot give:
-  container-selinux >= 2:2.74, needed by ` + docker + `: CentOS 7 has it in extras
+  container-selinux >= 2:2.74, needed by containerd.io-1.4.12-3.1.el7.x86_64 and ` + docker + `: CentOS 7 has it in extras
   fuse-overlayfs >= 0.7, needed by docker-ce-rootless-extras-20.10.12-3.el7.x86_64
   iptables, needed by ` + docker + `
   libcgroup, needed by ` + docker + `
@@ -133,12 +133,12 @@ func TestResolveTellsWhatDoesNotDo(t *testing.T) {
 	for _, row := range []struct{ name, repos, install, more, want string }{
 		{"excluded", both, "docker-ce", extra("exclude: [iptables]"),
 			"the packages of the base image and the repositories \"docker\", \"base\" cannot be installed together:\n" +
-				"  iptables-1.4.21-35.el7.x86_64 of base (for docker-ce) is excluded by rpms.exclude"},
+				"  docker-ce-3:20.10.12-3.el7.x86_64 (asked for) requires iptables, but iptables-1.4.21-35.el7.x86_64 is excluded by rpms.exclude"},
 		{"excluded by a pattern, beside something that is missing", both, "docker-ce, nano", extra(`exclude: ["container-selinux-2.119*", libcgroup]`),
 			"1 thing is needed that the base image and the repositories \"docker\", \"base\" cannot give:\n" +
 				"  nano, which rpms.install names\n" +
-				"  container-selinux-2:2.119.2-1.911c772.el7_8.noarch of base (for docker-ce) is excluded by rpms.exclude\n" +
-				"  libcgroup-0.41-21.el7.x86_64 of base (for docker-ce) is excluded by rpms.exclude\n" +
+				"  docker-ce-3:20.10.12-3.el7.x86_64 (asked for) requires container-selinux >= 2:2.74, but container-selinux-2:2.119.2-1.911c772.el7_8.noarch is excluded by rpms.exclude\n" +
+				"  docker-ce-3:20.10.12-3.el7.x86_64 (asked for) requires libcgroup, but libcgroup-0.41-21.el7.x86_64 is excluded by rpms.exclude\n" +
 				"  CentOS 7 has such packages in updates and extras, which the manifest lacks"},
 		{"too old", both, "docker-ce-24.0", "",
 			"1 thing is needed that the base image and the repositories \"docker\", \"base\" cannot give:\n" +

@@ -19,7 +19,7 @@ func (s *solver) explain() []Problem {
 		case tale.lacks != 0:
 			lacks.add(tale.Problem)
 			s.missingBelow(tale.root, tale.rootWhy, lacks)
-		case !slices.Contains(out, tale.Problem):
+		case !slices.ContainsFunc(out, func(p Problem) bool { return p.Text == tale.Text }):
 			out = append(out, tale.Problem)
 		}
 	}

@@ -15,7 +15,7 @@ type lacks struct {
 
 type lackOf struct {
 	Problem
-	others []string // further packages that need it
+	others []string // further packages that need it, in whatever version
 	alike  bool     // all of them by the same text
 }
 
@@ -30,8 +30,12 @@ func (l *lacks) add(p Problem) {
 	}
 	x := &l.told[at]
 	x.alike = x.alike && x.Dep == p.Dep
-	if x.Package != p.Package && !slices.Contains(x.others, p.Package) {
-		x.others = append(x.others, p.Package)
+	if x.Package == p.Package || slices.Contains(x.others, p.Package) {
+		return
+	}
+	x.others = append(x.others, p.Package)
+	if x.Dep == p.Dep || strings.Contains(stem(p.Dep), ".so") {
+		x.Also = append(x.Also, p.Package)
 	}
 }
 
@@ -46,6 +50,7 @@ func (l *lacks) problems() []Problem {
 			for _, y := range l.told[i:] {
 				rest = append(rest, y.Dep)
 			}
+			x.Also = nil
 			x.Text = "nothing provides " + count(len(rest), "other requirement", "other requirements") + ": " + some(rest)
 			return append(out, x.Problem)
 		}

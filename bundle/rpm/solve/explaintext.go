@@ -88,7 +88,11 @@ func (t *teller) clash(b branch, c *clause) string {
 	case kindSameName:
 		return t.sameNameClash(b, c)
 	case kindArch:
-		return who + " is for " + t.pkgs[c.pkg].Arch + ", and there is " + t.pkgs[c.pkg].Name + " for a better architecture"
+		text := who + " is for " + t.pkgs[c.pkg].Arch + ", and " + t.pkgs[c.pkg].Name + " is there for a better architecture"
+		if rest := others(c); len(rest) > 0 {
+			text += ", beside which alone it can come; but " + t.barredAll(b, rest)
+		}
+		return text
 	}
 	if x := t.wants(b, c.pkg); x != "" {
 		return x + ", but " + t.pkgs[c.pkg].NEVRA() + " " + t.barred(c.pkg)
@@ -308,6 +312,9 @@ func (t *teller) why(b branch, i pid) string {
 		case kindRequires, kindYumObsoletes:
 			parts = append(parts, "for "+t.short(c.pkg))
 			i = c.pkg
+		case kindArch:
+			parts = append(parts, "beside "+t.pkgs[c.pkg].NEVRA())
+			i = c.pkg
 		}
 	}
 	return reasons(parts)
@@ -326,10 +333,14 @@ func (t *teller) root(b branch, i pid) (pid, string) {
 	for seen := map[pid]bool{}; !seen[i]; {
 		seen[i] = true
 		at, known := b.why[i]
-		if !known || t.clauses[at].kind != kindRequires || t.installed(t.clauses[at].pkg) {
+		if !known {
 			break
 		}
-		i = t.clauses[at].pkg
+		c := &t.clauses[at]
+		if c.kind != kindRequires && c.kind != kindArch || t.installed(c.pkg) {
+			break
+		}
+		i = c.pkg
 	}
 	return i, t.why(b, i)
 }

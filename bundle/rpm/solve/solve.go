@@ -72,10 +72,11 @@ type Change struct {
 
 // Problem is one thing that keeps a job from being done.
 type Problem struct {
-	Package string // who requires, conflicts or obsoletes: its NEVRA, or the spec that nothing matches
-	Dep     string // the dependency in rpm's notation, "" where it is none
-	Missing bool   // Package is a spec that nothing matches, neither installed nor offered
-	Text    string // all of it for people, one line: who needs what, what is installed, what is offered
+	Package string   // who requires, conflicts or obsoletes: its NEVRA, or the spec that nothing matches
+	Dep     string   // the dependency in rpm's notation, "" where it is none
+	Missing bool     // Package is a spec that nothing matches, neither installed nor offered
+	Also    []string // further packages that have Dep, or another symbol of the same library, where nothing meets it
+	Text    string   // all of it for people, one line: who needs what, what is installed, what is offered
 }
 
 func (p Problem) String() string { return p.Text }
