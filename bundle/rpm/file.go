@@ -24,6 +24,9 @@ func (f File) Dir() bool { return f.Mode&typeMask == typeDirectory }
 
 const fileGhost = 1 << 6 // RPMFILE_GHOST
 
+// maxPath is Linux's PATH_MAX. A long directory with many names in it would make gigabytes of a small header.
+const maxPath = 4096
+
 func (d *decoder) files() []File {
 	paths := d.texts(tagOldFilenames)
 	if bases := d.texts(tagBaseNames); bases != nil {
@@ -36,6 +39,10 @@ func (d *decoder) files() []File {
 		for i, base := range bases {
 			if dirOf[i] >= int64(len(dirs)) {
 				d.wrong(tagDirIndexes, d.entries[tagDirIndexes], "indexes of directories")
+				return nil
+			}
+			if len(dirs[dirOf[i]])+len(base) > maxPath {
+				d.wrong(tagDirNames, d.entries[tagDirNames], "paths that a file can have")
 				return nil
 			}
 			paths[i] = dirs[dirOf[i]] + base
