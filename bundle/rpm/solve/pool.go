@@ -8,7 +8,7 @@ import (
 	"github.com/offbake/offbake/bundle/rpm"
 )
 
-// pid is the number of a package in its pool, from 1; those installed come first, then the repositories in their order.
+// pid is the number of a package in its pool, from 1; those installed come first, then the repositories by priority.
 // Where dnf and libsolv leave a choice to chance they go by such numbers, so their order matters.
 type pid = int32
 
@@ -71,7 +71,7 @@ func NewPool(o PoolOptions) *Pool {
 		p.pkgs = append(p.pkgs, entry{Package: q, rank: p.ranks[q.Arch], priority: -rpm.DefaultPriority})
 	}
 	p.host = pid(len(p.pkgs) - 1)
-	for _, r := range o.Repos {
+	for _, r := range byPriority(o.Repos) {
 		priority := -cmp.Or(r.Priority, rpm.DefaultPriority)
 		for _, q := range r.Packages {
 			if q.Arch == "src" || q.Arch == "nosrc" {
@@ -85,6 +85,15 @@ func NewPool(o PoolOptions) *Pool {
 	p.exclude()
 	p.markInstallOnly()
 	return p
+}
+
+// byPriority is the order in which dnf reads repositories (dnf repodict.py, items).
+func byPriority(repos []*rpm.Repo) []*rpm.Repo {
+	repos = slices.Clone(repos)
+	slices.SortStableFunc(repos, func(a, b *rpm.Repo) int {
+		return cmp.Compare(cmp.Or(a.Priority, rpm.DefaultPriority), cmp.Or(b.Priority, rpm.DefaultPriority))
+	})
+	return repos
 }
 
 // index makes the lists of who is named and who provides what.
