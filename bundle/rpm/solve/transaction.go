@@ -93,7 +93,7 @@ func comparePackage(a, b *rpm.Package) int {
 func (s *solver) heir(i pid, taken map[pid]pid) pid {
 	heir := pid(0)
 	for _, q := range s.named(s.pkgs[i].name) {
-		if s.installed(q) || s.decided[q] <= 0 || taken[q] != 0 {
+		if s.installed(q) || s.decided[q] <= 0 || taken[q] != 0 || !s.sameColor(q, i) {
 			continue
 		}
 		if s.pkgs[q].multi && !s.identical(q, i) {
