@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -177,5 +179,33 @@ func TestResolveRefusesABaseThatIsNone(t *testing.T) {
 	var bad *manifest.Error
 	if !errors.As(err, &bad) || bad.Field != "artifacts.rpms.base" || !strings.Contains(err.Error(), "line 1") {
 		t.Errorf("got %v, want a manifest error with the line", err)
+	}
+}
+
+// The database of the machine that the dump was made of says the same as the dump.
+func TestResolveOnAnRPMDatabase(t *testing.T) {
+	const install = "docker-ce, docker-ce-cli"
+	w := newRealWorld(t, ofDocker, others)
+	dump, err := w.resolve(t, onCentOS(dockerEntry+", "+centosEntry, install))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/knqyf263/go-rpmdb").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, "base/Packages", readFile(t, filepath.Join(strings.TrimSpace(string(dir)), "pkg/testdata/centos7-plain/Packages")))
+	database, err := w.resolve(t, strings.Replace(onCentOS(dockerEntry+", "+centosEntry, install), "centos-7.5.rpmqa.gz", "Packages", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(dump.Rows, database.Rows); diff != "" || len(dump.Rows) != 30 {
+		t.Errorf("got %d rows of the dump, and of the database:\n%s", len(dump.Rows), diff)
+	}
+	w.write(t, "base/Packages", readFile(t, filepath.Join(strings.TrimSpace(string(dir)), "pkg/testdata/centos7-plain/Packages"))[:8192])
+	_, err = w.resolve(t, strings.Replace(onCentOS(centosEntry, "bash"), "centos-7.5.rpmqa.gz", "Packages", 1))
+	var bad *manifest.Error
+	if !errors.As(err, &bad) || bad.Field != "artifacts.rpms.base" {
+		t.Errorf("a database that was cut off: got %v, want a manifest error", err)
 	}
 }
