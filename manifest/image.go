@@ -43,6 +43,12 @@ func (m *Manifest) Upgrade(v *Vars) ([]string, error) {
 	return names, d.err()
 }
 
+// Weak reports whether weak dependencies of packages come too: rpms.weak.
+func (m *Manifest) Weak() bool {
+	var d decoder // the manifest is checked, so nothing is left to report
+	return d.truth(m.root.lookup("artifacts").lookup("rpms").lookup("weak"), false)
+}
+
 // Cloud expands where and how hosts are made, without what single images override.
 func (m *Manifest) Cloud(v *Vars) (Cloud, error) {
 	c := newCloud()

@@ -67,22 +67,16 @@ func Rehearse(ctx context.Context, r Rehearsal) (err error) {
 			errs.add(r.plan(ctx, b, repo, plan))
 		}
 	}
-	if ctx.Err() != nil && len(errs) == 0 {
-		errs.add(context.Cause(ctx))
+	// What a cancelled command returns is any builder's own; that it was cancelled is what the caller wants to know.
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(errs.err(), cause) {
+		errs.add(fmt.Errorf("rehearsing: %w", cause))
 	}
 	return errs.err()
 }
 
 // plan rehearses one plan on a host of its own.
 func (r *Rehearsal) plan(ctx context.Context, b *baking, repo *repository, plan solve.Plan) (err error) {
-	item := r.Progress.Start("rehearsing "+plan.Name, -1)
-	defer func() {
-		if err != nil {
-			item.Fail(err)
-			return
-		}
-		item.Done("rehearsed")
-	}()
+	r.Progress.Line("%s: rehearsing", plan.Name)
 	img := manifest.Image{Name: plan.Name}
 	base, err := r.Cloud.Base(ctx, img)
 	if err != nil {
@@ -103,26 +97,23 @@ func (r *Rehearsal) plan(ctx context.Context, b *baking, repo *repository, plan 
 		return fmt.Errorf("rehearsing image %q: %w", plan.Name, err)
 	}
 	if err := s.configure(ctx, repo, b.Request); err != nil {
-		return r.fault(ctx, plan, solve.Call{By: "setting up packages"}, err)
+		return rehearsalError(plan, "setting up packages", err)
 	}
 	for _, c := range plan.Calls {
 		env := exports(map[string]string{"OFFBAKE": Root, "HOME": "/root"})
 		if err := s.shell(ctx, env+text("steps/prelude.sh")+callScript(c), false); err != nil {
-			return r.fault(ctx, plan, c, err)
+			return rehearsalError(plan, c.By, err)
 		}
 	}
+	r.Progress.Line("%s: rehearsed", plan.Name)
 	return nil
 }
 
-// fault is a call that failed, or was ended because ctx was.
-func (r *Rehearsal) fault(ctx context.Context, plan solve.Plan, c solve.Call, err error) error {
-	e := &RehearsalError{Image: plan.Name, By: c.By, Err: err}
+func rehearsalError(plan solve.Plan, by string, err error) error {
+	e := &RehearsalError{Image: plan.Name, By: by, Err: err}
 	var printed *printedError
 	if errors.As(err, &printed) {
 		e.Tail = printed.tail
-	}
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
-		e.Err = fmt.Errorf("%w (%v)", cause, err)
 	}
 	return e
 }

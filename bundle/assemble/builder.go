@@ -16,6 +16,7 @@ import (
 
 	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/bundle/fetch"
+	"github.com/offbake/offbake/bundle/rpm/solve"
 	"github.com/offbake/offbake/bundle/source"
 	"github.com/offbake/offbake/manifest"
 )
@@ -33,6 +34,7 @@ type builder struct {
 	packages map[string]checkedPackage // RPM rows, by path
 	keys     map[string]string         // local paths of releases' keys, by the zip's path
 	taken    map[string]bool           // folded paths
+	plans    []solve.Plan              // what images ask of yum or dnf
 
 	downloaded, reused int64
 }

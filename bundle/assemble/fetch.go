@@ -9,6 +9,7 @@ import (
 
 	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/bundle/fetch"
+	"github.com/offbake/offbake/bundle/rpm/solve"
 	"github.com/offbake/offbake/bundle/sign"
 	"github.com/offbake/offbake/internal/progress"
 	"github.com/offbake/offbake/manifest"
@@ -25,6 +26,12 @@ type FetchOptions struct {
 	Fetcher  *fetch.Fetcher
 	Held     *Held              // of the Lock that made the lock, if it was in this process
 	Progress *progress.Reporter // may be nil
+
+	// Transactions tell what each image asks of yum or dnf, given the paths of the bundle's files. They are replayed on the
+	// manifest's base before anything is signed; nil replays nothing.
+	Transactions func(paths []string) ([]solve.Plan, error)
+	// Rehearse, when set, tries what is about to be signed. Its error is Fetch's: nothing is signed or written then.
+	Rehearse func(context.Context, Rehearsal) error
 }
 
 // FetchResult says what was made.
@@ -40,7 +47,7 @@ type FetchResult struct {
 
 // Fetch downloads what the lock pins, verifies everything again against the lock and the vendors' own signatures, and
 // writes the bundle. One byte that differs from the lock fails it. Causes of errors are those of packages fetch, source,
-// rpm and bundle, *HostileError and *StaleLockError; whatever happens, nothing is left beside the cache.
+// rpm and bundle, *HostileError, *StaleLockError and *ReplayError; whatever happens, nothing is left beside the cache.
 func Fetch(ctx context.Context, o FetchOptions) (_ FetchResult, err error) {
 	if err := CheckLock(o.Inputs, o.Lock); err != nil {
 		return FetchResult{}, err
@@ -54,7 +61,7 @@ func Fetch(ctx context.Context, o FetchOptions) (_ FetchResult, err error) {
 	b := newBuilder(o)
 	defer func() { err = errors.Join(err, b.close()) }()
 	for _, step := range []func(context.Context) error{
-		b.fetchRows, b.checkEvidence, b.addRows, b.addLocal, b.unpackReleases, b.addPackages, b.addMeta,
+		b.fetchRows, b.checkEvidence, b.addRows, b.addLocal, b.unpackReleases, b.addPackages, b.addMeta, b.replay, b.rehearse,
 	} {
 		if err := step(ctx); err != nil {
 			return FetchResult{}, err

@@ -73,7 +73,7 @@ func (j *bakeJob) prepare(ctx context.Context, o bakeOptions) error {
 		return err
 	}
 	j.request = provision.Request{
-		Bundle: j.bundle, Verify: verify, Images: e.images, Upgrade: e.upgrade, Offline: o.offline, Transfer: transfer,
+		Bundle: j.bundle, Verify: verify, Images: e.images, Upgrade: e.upgrade, Weak: e.weak, Offline: o.offline, Transfer: transfer,
 		KeepOnError: o.onError == "keep", Rebuild: o.rebuild, Parallel: o.parallel, Progress: j.app.progress(), Verbose: j.app.verbose,
 	}
 	switch o.builder {
@@ -158,6 +158,7 @@ func (a *app) cloudJournal() (string, error) {
 type expanded struct {
 	vars    *manifest.Vars
 	upgrade []string
+	weak    bool
 	images  []manifest.Image
 }
 
@@ -173,6 +174,7 @@ func (j *bakeJob) expand(only []string) (e expanded, err error) {
 	if e.upgrade, err = m.Upgrade(e.vars); err != nil {
 		return expanded{}, err
 	}
+	e.weak = m.Weak()
 	for _, name := range m.ImageNames() {
 		if len(only) > 0 && !slices.Contains(only, name) {
 			continue

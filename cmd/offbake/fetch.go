@@ -24,8 +24,12 @@ func (a *app) fetchCmd() *cobra.Command {
 		Short: "Download and check everything, and write one signed bundle",
 		Long: `Downloads what manifest.lock pins (locking first where there is no valid lock), checks every byte, and writes one signed
 bundle: a tar, or a folder when -o ends in a slash. Interrupted downloads go on where they stopped. One lock gives the
-same bytes on any machine.` + "\n" + exitStatus,
-		Example: "  offbake fetch --key offbake.key\n  offbake fetch --locked -o out/",
+same bytes on any machine.
+
+Before it is signed, what the recipes and scripts of each image will ask of yum or dnf is replayed on the manifest's
+rpms.base. With --rehearse the package manager of a root file system does it as well, in guests of this machine that have no
+network and are thrown away. A bundle that would not install is not written.` + "\n" + exitStatus,
+		Example: "  offbake fetch --key offbake.key\n  offbake fetch --locked -o out/\n  offbake fetch --key offbake.key --rehearse base.tar.zst",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			started := time.Now()
@@ -51,13 +55,14 @@ same bytes on any machine.` + "\n" + exitStatus,
 	cmd.Flags().StringVarP(&o.out, "output", "o", "", "write the bundle to `FILE`, or to a folder DIR/ (default NAME-VERSION.tar)")
 	cmd.Flags().BoolVar(&o.locked, "locked", false, "refuse to lock: manifest.lock must be there and valid")
 	cmd.Flags().BoolVar(&o.unsigned, "unsigned", false, "for trials: write a bundle that nobody signed")
+	cmd.Flags().StringVar(&o.rehearse, "rehearse", "", "try each image's packages in guests of the root file system `ROOTFS`, a folder or tar (needs root)")
 	cmd.Flags().BoolVar(&o.force, "force", false, "replace another bundle at the output")
 	net.add(cmd)
 	return cmd
 }
 
 type fetchOptions struct {
-	out                     string
+	out, rehearse           string
 	locked, unsigned, force bool
 }
 
@@ -80,6 +85,10 @@ func (j *fetchJob) fetch(ctx context.Context, key *sign.Key, o fetchOptions) (as
 	if err := bundle.CheckTarget(cmp.Or(o.out, ".")); err != nil { // before anything is downloaded for it
 		return assemble.FetchResult{}, err
 	}
+	rehearse, err := j.rehearser(o.rehearse)
+	if err != nil {
+		return assemble.FetchResult{}, err
+	}
 	var held *assemble.Held
 	lock, err := j.validLock()
 	if err != nil && o.locked {
@@ -95,7 +104,7 @@ func (j *fetchJob) fetch(ctx context.Context, key *sign.Key, o fetchOptions) (as
 		lock, held = res.Lock, res.Held
 	}
 	return assemble.Fetch(ctx, assemble.FetchOptions{Manifest: j.manifest, Inputs: j.inputs, Lock: lock, Key: key, Out: o.out,
-		Force: o.force, Held: held, Fetcher: j.fetcher, Progress: j.app.progress()})
+		Force: o.force, Held: held, Fetcher: j.fetcher, Progress: j.app.progress(), Transactions: j.transactions, Rehearse: rehearse})
 }
 
 // validLock returns the lock if it is there and of these inputs.

@@ -25,6 +25,7 @@ func (n *netFlags) add(cmd *cobra.Command) {
 type fetchJob struct {
 	app      *app
 	manifest *manifest.Manifest
+	vars     *manifest.Vars
 	inputs   *manifest.Inputs
 	lockPath string
 	fetcher  *fetch.Fetcher
@@ -65,7 +66,7 @@ func (a *app) fetchJob(net *netFlags) (*fetchJob, error) {
 		return nil, err
 	}
 	client := transport.New(transport.Options{Stall: net.stall, Trace: a.trace(), UserAgent: "offbake/" + buildVersion()})
-	return &fetchJob{app: a, manifest: m, inputs: inputs, lockPath: a.lockPath(), fetcher: &fetch.Fetcher{Cache: cache,
+	return &fetchJob{app: a, manifest: m, vars: vars, inputs: inputs, lockPath: a.lockPath(), fetcher: &fetch.Fetcher{Cache: cache,
 		Client: client, Jobs: a.jobs, Progress: a.progress()}}, nil
 }
 

@@ -27,9 +27,9 @@ const (
 // world is what the scripts find outside of themselves: the small internet of the demo, and versions of it in which
 // something is wrong.
 type world struct {
-	cluster  *faulttest.Cluster
-	auditKey []byte
-	env      []string
+	cluster           *faulttest.Cluster
+	auditKey, fullKey []byte
+	env               []string
 }
 
 // worldDir is the folder of the world, once it was made.
@@ -60,7 +60,11 @@ var theWorld = sync.OnceValues(func() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{cluster: cluster, auditKey: auditKey, env: []string{"INTERNET=" + httptest.NewServer(cluster).URL}}
+	fullKey, err := buildFull(cluster, filepath.Join(dir, "full"))
+	if err != nil {
+		return nil, err
+	}
+	w := &world{cluster: cluster, auditKey: auditKey, fullKey: fullKey, env: []string{"INTERNET=" + httptest.NewServer(cluster).URL}}
 	return w, w.breakThings()
 })
 
@@ -155,7 +159,7 @@ func (w *world) setup(env *testscript.Env) error {
 		return err
 	}
 	for name, key := range map[string][]byte{"releases.asc": w.cluster.ReleasesKey, "rpms.asc": w.cluster.PackagesKey,
-		"audit.asc": w.auditKey} {
+		"audit.asc": w.auditKey, "full.asc": w.fullKey} {
 		if err := os.WriteFile(filepath.Join(env.WorkDir, "keys", name), key, 0o644); err != nil {
 			return err
 		}
