@@ -14,6 +14,7 @@ type teller struct {
 	clauses  []clause
 	versions map[nameID]int // how many packages of a name the proof is about
 	told     int            // branches that were gone into
+	depth    int            // of branches within branches
 }
 
 // tale is what is told of one contradiction.
@@ -166,7 +167,7 @@ func (t *teller) choice(b branch) int {
 // would help nobody.
 const (
 	maxBranches = 3
-	maxTold     = 12
+	maxTold     = 6
 )
 
 // branches tells of a choice that each way is barred: the first ways by what bars them, the others by their number.
@@ -178,10 +179,12 @@ func (t *teller) branches(b branch, i int) tale {
 		}
 	}
 	slices.SortStableFunc(open, t.prefer)
+	t.depth++
+	defer func() { t.depth-- }()
 	var tales []tale
 	left := 0
 	for k, l := range open {
-		if k >= maxBranches || t.told >= maxTold {
+		if k > 0 && (k > maxBranches-t.depth || t.told >= maxTold) {
 			left++
 			continue
 		}
@@ -194,9 +197,13 @@ func (t *teller) branches(b branch, i int) tale {
 		tales = append(tales, next)
 	}
 	out := tales[0]
-	var texts []string
+	var texts []string // each sentence once: the ways may have much in common
 	for _, x := range tales {
-		texts = append(texts, x.Text)
+		for text := range strings.SplitSeq(x.Text, "; ") {
+			if !slices.Contains(texts, text) {
+				texts = append(texts, text)
+			}
+		}
 	}
 	out.Text = strings.Join(texts, "; ")
 	if left > 0 {

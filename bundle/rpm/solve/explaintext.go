@@ -76,15 +76,18 @@ func (t *teller) clash(b branch, c *clause) string {
 		if c.kind == kindYumObsoletes {
 			text = who + " obsoletes " + t.deps[c.dep].dep.String() + " together with others"
 		}
-		return text + ", but " + t.barredAll(b, others(c))
+		if rest := t.barredAll(b, others(c)); rest != "" {
+			text += ", but " + rest
+		}
+		return text
 	case kindConflicts:
 		text := who + " conflicts with " + t.deps[c.dep].dep.String()
 		if c.other == 0 {
 			return text + ", and " + t.barredAll(b, others(c))
 		}
-		return text + ", and " + t.name(b, c.other) + " " + t.isThat(c)
+		return text + ", that is " + t.name(b, c.other)
 	case kindObsoletes:
-		return who + " obsoletes " + t.deps[c.dep].dep.String() + ", and " + t.name(b, c.other) + " is that"
+		return who + " obsoletes " + t.deps[c.dep].dep.String() + ", that is " + t.name(b, c.other)
 	case kindSameName:
 		return t.sameNameClash(b, c)
 	case kindArch:
@@ -156,52 +159,58 @@ func (t *teller) wants(b branch, i pid) string {
 	return ""
 }
 
-// isThat says how a package is what a conflict is about.
-func (t *teller) isThat(c *clause) string {
-	if t.pkgs[c.other].Name == t.deps[c.dep].dep.Name {
-		return "is that"
-	}
-	return "provides that"
-}
-
 // others are the literals of a clause but for that of the package whose rule it is.
 func others(c *clause) []lit {
 	return slices.DeleteFunc(slices.Clone(c.lits), func(l lit) bool { return l == -c.pkg })
 }
 
-// barredAll tells of literals that each is the wrong way, a few of them. Those that are so for one reason are told once.
+// refusal is why a package cannot be there: a sentence with a gap for the package, so that several fit in.
+type refusal struct{ before, who, after string }
+
+// barredAll tells of literals that each is the wrong way, a few of them. Those that are so for one reason are told at once.
 func (t *teller) barredAll(b branch, lits []lit) string {
 	lits = slices.Clone(lits)
 	slices.SortStableFunc(lits, t.prefer)
-	var parts []string
+	var parts []refusal
+	var names [][]string
 	left := 0
 	for _, l := range lits {
-		text := ""
-		if l < 0 {
-			text = t.name(b, -l) + " is there"
-		} else {
-			text = t.refuse(b, l)
+		next := refusal{who: t.name(b, max(l, -l)), after: " is there"}
+		if l > 0 {
+			next = t.refusal(b, l)
 		}
+		same := slices.IndexFunc(parts, func(r refusal) bool { return r.before == next.before && r.after == next.after })
 		switch {
-		case slices.Contains(parts, text):
+		case same >= 0:
+			names[same] = append(names[same], next.who)
 		case len(parts) == maxSome:
 			left++
 		default:
-			parts = append(parts, text)
+			parts, names = append(parts, next), append(names, []string{next.who})
 		}
 	}
-	text := strings.Join(parts, " and ")
+	var texts []string
+	for i, r := range parts {
+		texts = append(texts, r.before+some(slices.Compact(names[i]))+r.after)
+	}
+	text := strings.Join(texts, " and ")
 	if left > 0 {
 		text += " and " + count(left, "other package is", "other packages are") + " no better"
 	}
 	return text
 }
 
-// refuse tells why a package cannot be there.
 func (t *teller) refuse(b branch, i pid) string {
+	r := t.refusal(b, i)
+	return r.before + r.who + r.after
+}
+
+// refusal tells why a package cannot be there.
+func (t *teller) refusal(b branch, i pid) refusal {
+	out := refusal{who: t.subject(i, ""), after: " cannot be there"}
 	at, known := b.why[i]
 	if !known {
-		return t.subject(i, "") + " cannot be there"
+		return out
 	}
 	c := &t.clauses[at]
 	dep := ""
@@ -214,33 +223,36 @@ func (t *teller) refuse(b branch, i pid) string {
 	}
 	switch c.kind {
 	case kindNothingProvides:
-		return t.lack(i, c.dep, "").Text
+		return refusal{before: t.lack(i, c.dep, "").Text}
 	case kindRequires, kindYumObsoletes:
 		if c.pkg != i { // the condition of a rich dependency
-			return t.clash(b, c)
+			return refusal{before: t.clash(b, c)}
 		}
-		return t.subject(i, "") + " requires " + dep + ", but " + t.barredAll(b, others(c))
+		out.after = " requires " + dep + ", but " + t.barredAll(b, others(c))
 	case kindSameName:
+		out.after = " cannot be there beside " + t.name(b, other)
 		if t.installed(i) {
-			return t.name(b, other) + " would replace " + t.subject(i, "")
+			return refusal{t.name(b, other) + " would replace ", out.who, ""}
 		}
-		return t.subject(i, "") + " cannot be there beside " + t.name(b, other)
 	case kindObsoletes:
-		if c.pkg == i {
-			return t.subject(i, "") + " obsoletes " + t.name(b, other)
+		if c.pkg != i {
+			return refusal{t.name(b, other) + " obsoletes ", out.who, ""}
 		}
-		return t.name(b, other) + " obsoletes " + t.subject(i, "")
+		out.after = " obsoletes " + t.name(b, other)
 	case kindConflicts:
 		if other == 0 {
-			return t.clash(b, c)
+			return refusal{before: t.clash(b, c)}
 		}
-		return t.name(b, c.pkg) + " conflicts with " + dep + ", and " + t.name(b, c.other) + " " + t.isThat(c)
+		if c.pkg != i {
+			return refusal{t.name(b, c.pkg) + " conflicts with " + dep + ", that is ", out.who, ""}
+		}
+		out.after = " conflicts with " + dep + ", that is " + t.name(b, c.other)
 	case kindUninstallable:
-		return t.pkgs[i].NEVRA() + " " + t.barred(i)
+		out.after = " " + t.barred(i)
 	case kindArch:
-		return t.clash(b, c)
+		return refusal{before: t.clash(b, c)}
 	}
-	return t.subject(i, "") + " cannot be there"
+	return out
 }
 
 // successor tells what there is in place of an installed package that cannot stay.
