@@ -5,9 +5,11 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,7 +59,7 @@ func craft(region int, items ...item) []byte {
 		}
 	}
 	for _, it := range items {
-		for it.kind == int32Type && len(data)%4 != 0 {
+		for align := map[int]int{int16Type: 2, int32Type: 4}[it.kind]; align > 0 && len(data)%align != 0; {
 			data = append(data, 0)
 		}
 		entry(it.tag, it.kind, len(data), it.count)
@@ -103,7 +105,11 @@ func at(t time.Time) func() time.Time { return func() time.Time { return t } }
 // newKey makes an OpenPGP key at keyTime.
 func newKey(tb testing.TB, algorithm packet.PublicKeyAlgorithm, lifetime time.Duration) *openpgp.Entity {
 	tb.Helper()
-	e, err := openpgp.NewEntity("x", "", "x@y.example", &packet.Config{Algorithm: algorithm, RSABits: 2048,
+	curve := packet.Curve25519
+	if algorithm == packet.PubKeyAlgoECDSA {
+		curve = packet.CurveNistP256
+	}
+	e, err := openpgp.NewEntity("x", "", "x@y.example", &packet.Config{Algorithm: algorithm, RSABits: 2048, Curve: curve,
 		DefaultHash: crypto.SHA256, Time: at(keyTime), KeyLifetimeSecs: uint32(lifetime / time.Second)})
 	if err != nil {
 		tb.Fatal(err)
@@ -173,34 +179,84 @@ func signV3(tb testing.TB, e *openpgp.Entity, data []byte, hash crypto.Hash) []b
 	return append([]byte{0x89, byte(len(body) >> 8), byte(len(body))}, body...)
 }
 
-// gpgDSA makes a DSA key with gpg, and returns it with a way to sign.
-func gpgDSA(tb testing.TB) (public []byte, sign func(data []byte) []byte) {
+// gpgHome is a home directory of gpg with keys in it.
+type gpgHome struct {
+	tb  testing.TB
+	dir string
+}
+
+// newGPG makes a home without keys. Nothing of it is left after the test, neither files nor gpg's agent.
+func newGPG(tb testing.TB) *gpgHome {
 	tb.Helper()
-	home, err := os.MkdirTemp("", "gnupg") // short: a socket is made in it
+	dir, err := os.MkdirTemp("", "gnupg") // short: a socket is made in it
 	if err != nil {
 		tb.Fatal(err)
 	}
-	run := func(args ...string) []byte {
-		cmd := exec.Command(args[0], args[1:]...)
-		cmd.Env = append(os.Environ(), "GNUPGHOME="+home)
-		out, err := cmd.Output()
-		if err != nil {
-			tb.Fatalf("running %v: %v", args, err)
-		}
-		return out
-	}
+	g := &gpgHome{tb, dir}
 	tb.Cleanup(func() {
-		run("gpgconf", "--kill", "gpg-agent")
-		if err := os.RemoveAll(home); err != nil {
+		g.run("gpgconf", "--kill", "gpg-agent")
+		if err := os.RemoveAll(dir); err != nil {
 			tb.Error(err)
 		}
 	})
-	run("gpg", "--batch", "--quiet", "--passphrase", "", "--quick-gen-key", "dsa@y.example", "dsa1024", "sign", "never")
-	return run("gpg", "--batch", "--armor", "--export"), func(data []byte) []byte {
-		name := filepath.Join(tb.TempDir(), "data")
-		if err := os.WriteFile(name, data, 0o644); err != nil {
-			tb.Fatal(err)
-		}
-		return run("gpg", "--batch", "--quiet", "--output", "-", "--detach-sign", name)
+	return g
+}
+
+func (g *gpgHome) run(args ...string) []byte {
+	g.tb.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "GNUPGHOME="+g.dir, "HOME="+g.dir, "LC_ALL=C.UTF-8")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		g.tb.Fatalf("running %v: %v: %s", args, err, stderr.Bytes())
 	}
+	return out
+}
+
+// newKey makes a key that signs, or only certifies, and returns its fingerprint.
+func (g *gpgHome) newKey(algorithm, usage string) string {
+	g.tb.Helper()
+	user := fmt.Sprintf("%s-%s@y.example", algorithm, usage)
+	g.run("gpg", "--batch", "--quiet", "--passphrase", "", "--quick-gen-key", user, algorithm, usage, "never")
+	for line := range strings.Lines(string(g.run("gpg", "--batch", "--with-colons", "--list-keys", "="+user, user))) {
+		if fields := strings.Split(line, ":"); fields[0] == "fpr" {
+			return fields[9]
+		}
+	}
+	g.tb.Fatalf("gpg made no key %s", user)
+	return ""
+}
+
+func (g *gpgHome) public(fingerprint string) []byte {
+	g.tb.Helper()
+	return g.run("gpg", "--batch", "--armor", "--export", fingerprint)
+}
+
+// sign makes a detached signature.
+func (g *gpgHome) sign(fingerprint string, data []byte) []byte {
+	g.tb.Helper()
+	name := filepath.Join(g.tb.TempDir(), "data")
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		g.tb.Fatal(err)
+	}
+	return g.run("gpg", "--batch", "--quiet", "--local-user", fingerprint, "--output", "-", "--detach-sign", name)
+}
+
+// rpmsign signs an RPM with rpmsign, which takes args, and returns it.
+func (g *gpgHome) rpmsign(fingerprint string, file []byte, args ...string) []byte {
+	g.tb.Helper()
+	name := filepath.Join(g.tb.TempDir(), "signed.rpm")
+	if err := os.WriteFile(name, file, 0o644); err != nil {
+		g.tb.Fatal(err)
+	}
+	args = append([]string{"rpmsign", "--addsign", "--define", "_gpg_name " + fingerprint, "--define", "__gpg /usr/bin/gpg",
+		"--define", "_gpg_sign_cmd_extra_args --batch --quiet"}, args...)
+	g.run(append(args, name)...)
+	signed, err := os.ReadFile(name)
+	if err != nil {
+		g.tb.Fatal(err)
+	}
+	return signed
 }

@@ -78,15 +78,18 @@ func readRaw(r io.Reader) (*rawHeader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading signature header: %w", err)
 	}
-	padding := int64(-len(sig.blob) & 7)
-	if _, err := io.CopyN(io.Discard, r, padding); err != nil {
+	padding := make([]byte, -len(sig.blob)&7)
+	if _, err := io.ReadFull(r, padding); err != nil {
 		return nil, fmt.Errorf("reading signature header: %w", unexpectedEOF(err))
+	}
+	if !isZero(padding) {
+		return nil, fmt.Errorf("reading signature header: got padding %x, want zeros: %w", padding, ErrMalformed)
 	}
 	main, err := readIndex(r, tagHeaderImmutable)
 	if err != nil {
 		return nil, fmt.Errorf("reading main header: %w", err)
 	}
-	start := leadSize + int64(len(sig.blob)) + padding
+	start := int64(leadSize + len(sig.blob) + len(padding))
 	return &rawHeader{sig: sig, main: main, start: start, end: start + int64(len(main.blob))}, nil
 }
 

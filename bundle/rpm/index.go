@@ -44,6 +44,7 @@ type index struct {
 type entry struct {
 	kind  uint32
 	count int
+	at    int    // where the data begins within all data
 	data  []byte // exactly the entry's bytes
 }
 
@@ -64,23 +65,23 @@ func parseEntryInfo(b []byte) entryInfo {
 	}
 }
 
-// headerMagic begins every header structure; its last byte is the version of the format.
-const headerMagic = "\x8e\xad\xe8\x01"
+// headerMagic begins every header structure: magic, the version of the format, four reserved bytes.
+const headerMagic = "\x8e\xad\xe8\x01\x00\x00\x00\x00"
 
 // ErrMalformed says that bytes are not an RPM file as rpm itself would take it.
 var ErrMalformed = errors.New("malformed header")
 
 var errNoSuchData = fmt.Errorf("data outside of the header: %w", ErrMalformed)
 
-// readIndex reads one header structure. region is the tag that must come first and cover the main header whole, so that
-// nothing in it is outside of what is signed; rpm writes it since version 4.
+// readIndex reads one header structure. region is the tag that must come first and cover it whole, so that nothing in it is
+// outside of what was there when it was made; rpm writes it since version 4.
 func readIndex(r io.Reader, region tag) (*index, error) {
 	intro := make([]byte, introSize)
 	if _, err := io.ReadFull(r, intro); err != nil {
 		return nil, unexpectedEOF(err)
 	}
-	if string(intro[:4]) != headerMagic {
-		return nil, fmt.Errorf("got magic %x, want %x: %w", intro[:4], headerMagic, ErrMalformed)
+	if string(intro[:8]) != headerMagic {
+		return nil, fmt.Errorf("got magic %x, want %x: %w", intro[:8], headerMagic, ErrMalformed)
 	}
 	entries, data := binary.BigEndian.Uint32(intro[8:]), binary.BigEndian.Uint32(intro[12:])
 	entriesMax, dataMax := uint32(maxEntries), uint32(maxData)
@@ -128,8 +129,8 @@ func (x *index) parse(count int, region tag) error {
 	return nil
 }
 
-// checkRegion checks the first entry, which says how much of the header was there when it was made. A main header has to
-// be covered whole: rpm appends nothing to it in a package file.
+// checkRegion checks the first entry, which says how much of the header was there when it was made. It has to be all: rpm
+// appends nothing in a package file.
 func checkRegion(infos, data []byte, region tag) error {
 	info := parseEntryInfo(infos)
 	if info.tag != region || info.kind != typeBin || info.count != entrySize || info.offset < 0 || int(info.offset) > len(data)-entrySize {
@@ -141,7 +142,7 @@ func checkRegion(infos, data []byte, region tag) error {
 	if !known || trailer.kind != typeBin || trailer.count != entrySize || covered <= 0 || covered%entrySize != 0 || covered > int64(len(infos)) {
 		return fmt.Errorf("got bad trailer of region %d: %w", region, ErrMalformed)
 	}
-	if region == tagHeaderImmutable && (covered != int64(len(infos)) || int(info.offset)+entrySize != len(data)) {
+	if covered != int64(len(infos)) || region == tagHeaderImmutable && int(info.offset)+entrySize != len(data) {
 		return fmt.Errorf("got region %d that covers only a part of the header: %w", region, ErrMalformed)
 	}
 	return nil
@@ -180,7 +181,7 @@ func (info entryInfo) locate(data []byte) (entry, error) {
 	if size > len(data) {
 		return entry{}, errNoSuchData
 	}
-	return entry{kind: info.kind, count: int(info.count), data: data[:size]}, nil
+	return entry{kind: info.kind, count: int(info.count), at: int(info.offset), data: data[:size]}, nil
 }
 
 func unexpectedEOF(err error) error {

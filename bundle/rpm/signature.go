@@ -46,6 +46,9 @@ type signature struct {
 	created time.Time
 	version int
 	packet  *packet.Signature
+
+	oneOfMany   bool  // others may take its place
+	unsupported error // set when it is of a version that we do not know; nothing else is then
 }
 
 const (
@@ -68,6 +71,8 @@ func parseSignature(blob []byte) (*signature, error) {
 		s, err = parseV3(contents)
 	case 4:
 		s, err = parseV4(contents)
+	case 5, 6: // of keys that cannot be in a Keyring
+		return &signature{unsupported: fmt.Errorf("got OpenPGP signature version %d, want 3 or 4: %w", contents[0], ErrUnknownKey)}, nil
 	default:
 		err = fmt.Errorf("got OpenPGP signature version %d, want 3 or 4: %w", contents[0], ErrBadSignature)
 	}
@@ -159,13 +164,16 @@ func checkNumbers(contents []byte) error {
 		return fmt.Errorf("got OpenPGP signature with hash algorithm %d, want SHA-1 or SHA-2: %w", h, ErrBadSignature)
 	}
 	rest := contents[4:]
-	for range 2 { // hashed and other subpackets
+	for _, hashed := range []bool{true, false} { // subpackets
 		if len(rest) < 2 {
 			return bad
 		}
 		n := 2 + int(binary.BigEndian.Uint16(rest))
 		if len(rest) < n {
 			return bad
+		}
+		if !hashed && !onlyIssuer(rest[2:n]) {
+			return fmt.Errorf("got OpenPGP signature with unsigned parts: %w", ErrBadSignature)
 		}
 		rest = rest[n:]
 	}
@@ -191,18 +199,40 @@ func checkNumbers(contents []byte) error {
 	return nil
 }
 
+// onlyIssuer says whether subpackets that the signature does not cover say at most who made it, in the one way that there
+// is: that is checked by finding the key. Each is a length, a type and a value (RFC 4880, section 5.2.3.1).
+func onlyIssuer(area []byte) bool {
+	const issuer, fingerprint = "\x09\x10", "\x16\x21\x04" // length and type; of a key of version 4
+	if rest, ok := bytes.CutPrefix(area, []byte(fingerprint)); ok && len(rest) >= 20 {
+		area = rest[20:]
+	}
+	if rest, ok := bytes.CutPrefix(area, []byte(issuer)); ok && len(rest) >= 8 {
+		area = rest[8:]
+	}
+	return len(area) == 0
+}
+
 // newHash is the hash of the signed bytes, to be given to check.
 func (s *signature) newHash() hash.Hash { return s.packet.Hash.New() }
 
+// checkMaker says whether a key of k could have made the signature. It does not say that one did.
+func (s *signature) checkMaker(k *Keyring) error {
+	if s.unsupported != nil {
+		return s.unsupported
+	}
+	if candidates := k.keys[s.keyID]; len(candidates) > 0 {
+		return nil
+	}
+	return &SignatureError{KeyID: fmt.Sprintf("%016X", s.keyID), Err: ErrUnknownKey}
+}
+
 // check says whether the signature over what was written to sum is good and counts.
 func (s *signature) check(sum hash.Hash, k *Keyring) (Signature, error) {
+	if err := s.checkMaker(k); err != nil {
+		return Signature{}, err
+	}
 	keyID := fmt.Sprintf("%016X", s.keyID)
 	refuse := func(err error) (Signature, error) { return Signature{}, &SignatureError{KeyID: keyID, Err: err} }
-	candidates := k.keys[s.keyID]
-	if len(candidates) == 0 {
-		return refuse(ErrUnknownKey)
-	}
-	// Nearly always one; the same key may stand in two files, and a key ID can be forged.
 	sum.Write(s.packet.HashSuffix)
 	s.packet.HashSuffix = nil
 	digest := sum.Sum(nil)
@@ -210,7 +240,11 @@ func (s *signature) check(sum hash.Hash, k *Keyring) (Signature, error) {
 		return refuse(fmt.Errorf("signed bytes differ: %w", ErrBadSignature))
 	}
 	reason := ErrBadSignature
-	for _, key := range candidates {
+	for _, key := range k.keys[s.keyID] { // nearly always one; a key may stand in two files, and a key ID can be forged
+		named := s.packet.IssuerFingerprint
+		if named != nil && !bytes.Equal(named, key.public.Fingerprint) {
+			continue
+		}
 		switch err := key.public.VerifySignature(sum, s.packet); {
 		case err != nil:
 			continue

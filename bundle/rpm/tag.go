@@ -16,20 +16,26 @@ const (
 	firstRealTag        tag = 100 // rpm's HEADER_I18NTABLE
 
 	// Of the signature header.
-	sigDSAHeader       tag = 267 // over the main header; EdDSA comes here too
+	sigPublicKeys      tag = 266 // of the packager: never used
+	sigDSAHeader       tag = 267 // over the main header; ECDSA and EdDSA come here too
 	sigRSAHeader       tag = 268
 	sigSHA1Header      tag = 269
 	sigLongSize        tag = 270
 	sigLongArchiveSize tag = 271
 	sigSHA256Header    tag = 273
+	sigFileSignatures  tag = 274 // of single files, for IMA
+	sigFileSigLength   tag = 275
+	sigVerity          tag = 276 // of single files, for fs-verity
+	sigVerityAlgo      tag = 277
 	sigOpenPGP         tag = 278 // rpm 6: base64 packets over the main header
 	sigSHA3Header      tag = 279
+	sigReserved        tag = 999  // rpm 6: room
 	sigSize            tag = 1000 // header and payload, bytes
 	sigPGP             tag = 1002 // over header and payload
 	sigMD5             tag = 1004 // of header and payload
 	sigGPG             tag = 1005
-	sigPGP5            tag = 1006
 	sigPayloadSize     tag = 1007 // uncompressed
+	sigReservedSpace   tag = 1008 // room
 
 	// Of the main header.
 	tagName              tag = 1000
@@ -95,6 +101,11 @@ const (
 	tagEnhanceFlags      tag = 5057
 	tagPayloadDigest     tag = 5092 // of the compressed payload, hexadecimal
 	tagPayloadDigestAlgo tag = 5093 // an OpenPGP hash number
+	tagPayloadDigestAlt  tag = 5097 // of the uncompressed payload
+	tagPayloadSHA512     tag = 5121 // rpm 6
+	tagPayloadSHA512Alt  tag = 5122
+	tagPayloadSHA3       tag = 5123
+	tagPayloadSHA3Alt    tag = 5124
 )
 
 // decoder reads typed values of an index and keeps the first error: a tag that is there but of another type.

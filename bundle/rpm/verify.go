@@ -6,7 +6,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha3"
-	"encoding/base64"
+	"crypto/sha512"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,13 +16,19 @@ import (
 )
 
 // Verify checks the RPM file of size bytes in r: that a key of k signed its header, and that every byte of the payload
-// is covered, by a payload digest in the signed header or by a signature over both. All digests that the file carries
-// must hold and no signature may be bad. Signatures by keys that k lacks do not count, and do no harm beside a good one.
-// The lead, the reserved space and the order of signatures are covered by nothing but a digest of the whole file.
+// is covered, by a payload digest (SHA-2 or SHA-3) in the signed header or by a signature over both. All digests that the
+// file carries must hold: of the header SHA-1, SHA-256 and SHA3-256, of the payload SHA-2 and SHA3-256, of both MD5 and the
+// size. A signature is good when its key was valid at the time that it states, whatever the clock says now. All signatures
+// must be good; only of those that rpm 6 gathers in one list some may be by keys that k lacks, or of a version after 4.
+//
+// Nothing but a digest of the whole file covers these: in the lead (96 bytes) all but magic, major version and type of
+// signature; in the signature header the size of the uncompressed payload (tags 271 and 1007), the packager's keys (266) and
+// signatures of single files (274 to 277). Nothing of them is used but that size, which metadata lists. Everything else that
+// is not signed has to be as rpm writes it, room and padding zeros.
 //
 // The error is or wraps ErrUnsigned, ErrUnknownKey, ErrRevokedKey, ErrKeyNotValid, ErrBadSignature, ErrPayloadUnsafe,
-// ErrMalformed, io.ErrUnexpectedEOF or a *MismatchError when the package is not to be trusted; anything else when it could
-// not be read.
+// ErrMalformed, io.ErrUnexpectedEOF or a *MismatchError when the package is not to be trusted; anything else when it could not
+// be read.
 func Verify(r io.ReaderAt, size int64, k *Keyring) (Signature, error) {
 	s, err := verify(io.NewSectionReader(r, 0, size), k, true)
 	if err != nil {
@@ -31,7 +37,8 @@ func Verify(r io.ReaderAt, size int64, k *Keyring) (Signature, error) {
 	return s, nil
 }
 
-// VerifyHeader is Verify for the headers alone: what it finds good is everything but the payload, which may be absent.
+// VerifyHeader is Verify for the headers alone: what it finds good is everything but the payload, which may be absent. With
+// it go the size and MD5 of both and the signatures over both, of which it sees the makers only.
 func VerifyHeader(r io.ReaderAt, size int64, k *Keyring) (Signature, error) {
 	s, err := verify(io.NewSectionReader(r, 0, size), k, false)
 	if err != nil {
@@ -62,40 +69,30 @@ func verify(r io.Reader, k *Keyring, withPayload bool) (Signature, error) {
 
 // verifier gathers what vouches for a package.
 type verifier struct {
-	raw      *rawHeader
-	main     *decoder
-	sig      *decoder
-	header   []*signature // over the main header
-	whole    []*signature // over main header and payload
-	good     *Signature
-	skipped  error // a signature that does not count for lack of its key
-	payload  hash.Hash
-	wantLoad string // digest of the payload as the header states it, hexadecimal
-	covered  bool   // the payload is
+	raw     *rawHeader
+	main    *decoder
+	sig     *decoder
+	header  []*signature // over the main header
+	whole   []*signature // over main header and payload
+	good    *Signature
+	skipped error // a signature that does not count for lack of its key
+	payload []*payloadDigest
+	covered bool // the payload is
 }
 
 func newVerifier(raw *rawHeader) (*verifier, error) {
 	v := &verifier{raw: raw, main: &decoder{index: raw.main}, sig: &decoder{index: raw.sig}}
-	blobs := [][]byte{v.sig.binary(sigRSAHeader), v.sig.binary(sigDSAHeader)}
-	for _, text := range v.sig.texts(sigOpenPGP) {
-		blob, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			return nil, fmt.Errorf("reading OpenPGP signature: %w: %w", err, ErrBadSignature)
-		}
-		blobs = append(blobs, blob)
+	if err := checkSignatureHeader(raw.sig); err != nil {
+		return nil, err
 	}
 	var err error
-	if v.header, err = parseSignatures(blobs); err != nil {
+	if v.header, err = headerSignatures(v.sig); err != nil {
 		return nil, err
 	}
-	v.whole, err = parseSignatures([][]byte{v.sig.binary(sigPGP), v.sig.binary(sigGPG), v.sig.binary(sigPGP5)})
-	if err != nil {
+	if v.whole, err = wholeSignatures(v.sig); err != nil {
 		return nil, err
 	}
-	if list := v.main.texts(tagPayloadDigest); len(list) > 0 {
-		v.wantLoad = strings.ToLower(list[0])
-		v.payload = hashByNumber(v.main.numbers(tagPayloadDigestAlgo))
-	}
+	v.payload = payloadDigests(v.main)
 	switch {
 	case v.sig.err != nil:
 		return nil, v.sig.err
@@ -107,19 +104,40 @@ func newVerifier(raw *rawHeader) (*verifier, error) {
 	return v, nil
 }
 
-func parseSignatures(blobs [][]byte) ([]*signature, error) {
-	var list []*signature
-	for _, blob := range blobs {
-		if blob == nil {
+// payloadDigest is a digest of the payload as the main header states it.
+type payloadDigest struct {
+	hash.Hash
+	want, alt string // hexadecimal; alt is that of the uncompressed payload, "" when there is none
+}
+
+// payloadDigests are those of hashes that we trust. The one that rpm has had since 4.14 says which hash it is.
+func payloadDigests(main *decoder) []*payloadDigest {
+	var list []*payloadDigest
+	for _, d := range []struct {
+		value, alt tag
+		new        func() hash.Hash
+	}{
+		{tagPayloadDigest, tagPayloadDigestAlt, func() hash.Hash { return hashByNumber(main.numbers(tagPayloadDigestAlgo)) }},
+		{tagPayloadSHA512, tagPayloadSHA512Alt, sha512.New},
+		{tagPayloadSHA3, tagPayloadSHA3Alt, func() hash.Hash { return sha3.New256() }},
+	} {
+		want := main.text(d.value)
+		if want == "" {
 			continue
 		}
-		s, err := parseSignature(blob)
-		if err != nil {
-			return nil, err
+		if sum := d.new(); sum != nil {
+			list = append(list, &payloadDigest{sum, strings.ToLower(want), strings.ToLower(main.text(d.alt))})
 		}
-		list = append(list, s)
 	}
-	return list, nil
+	return list
+}
+
+// check wants the payload that was hashed to be what the header says, or the same uncompressed, which rpm takes too.
+func (d *payloadDigest) check() error {
+	if got := hex.EncodeToString(d.Sum(nil)); got != d.want && got != d.alt {
+		return &MismatchError{Name: "payload", Field: "digest", Got: got, Want: d.want}
+	}
+	return nil
 }
 
 // checkHeader checks what vouches for the main header alone.
@@ -134,14 +152,26 @@ func (v *verifier) checkHeader(k *Keyring) error {
 			continue
 		}
 		d.sum.Write(blob)
-		if got := hex.EncodeToString(d.sum.Sum(nil)); got != strings.ToLower(want) {
+		if got := hex.EncodeToString(d.sum.Sum(nil)); got != want { // in lower case, as rpm writes it
 			return &MismatchError{Name: "header", Field: "digest", Got: got, Want: want}
 		}
 	}
 	for _, s := range v.header {
+		if s.unsupported != nil {
+			if !s.oneOfMany {
+				return s.unsupported
+			}
+			v.skipped = s.unsupported
+			continue
+		}
 		sum := s.newHash()
 		sum.Write(blob)
 		if _, err := v.count(s, sum, k); err != nil {
+			return err
+		}
+	}
+	for _, s := range v.whole {
+		if err := s.checkMaker(k); err != nil {
 			return err
 		}
 	}
@@ -160,8 +190,8 @@ func (v *verifier) checkPayload(r io.Reader, k *Keyring) error {
 	for _, sum := range sums {
 		sum.Write(v.raw.main.blob)
 	}
-	if v.payload != nil {
-		sums = append(sums, v.payload)
+	for _, d := range v.payload {
+		sums = append(sums, d)
 	}
 	n, err := io.Copy(io.MultiWriter(sums...), r)
 	if err != nil {
@@ -170,7 +200,7 @@ func (v *verifier) checkPayload(r io.Reader, k *Keyring) error {
 	if err := v.checkPayloadDigests(n, legacyMD5); err != nil {
 		return err
 	}
-	v.covered = v.payload != nil && v.good != nil // so far good is a signature over the header
+	v.covered = len(v.payload) > 0 && v.good != nil // so far good is a signature over the header
 	for i, s := range v.whole {
 		good, err := v.count(s, overBoth[i], k)
 		if err != nil {
@@ -191,20 +221,20 @@ func (v *verifier) checkPayloadDigests(size int64, legacyMD5 hash.Hash) error {
 			return &MismatchError{Name: "header and payload", Field: "md5", Got: hex.EncodeToString(got), Want: hex.EncodeToString(want)}
 		}
 	}
-	if v.payload != nil {
-		if got := hex.EncodeToString(v.payload.Sum(nil)); got != v.wantLoad {
-			return &MismatchError{Name: "payload", Field: "digest", Got: got, Want: v.wantLoad}
+	for _, d := range v.payload {
+		if err := d.check(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// count takes a signature into account and says whether it is good. One whose key is unknown is passed over; any other
-// that is not good is an error.
+// count takes a signature into account and says whether it is good. One of many whose key is unknown is passed over; any
+// other that is not good is an error.
 func (v *verifier) count(s *signature, sum hash.Hash, k *Keyring) (bool, error) {
 	good, err := s.check(sum, k)
 	switch {
-	case errors.Is(err, ErrUnknownKey):
+	case s.oneOfMany && errors.Is(err, ErrUnknownKey):
 		v.skipped = err
 		return false, nil
 	case err != nil:

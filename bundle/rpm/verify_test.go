@@ -18,7 +18,6 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"github.com/offbake/offbake/bundle/rpm"
-	"github.com/offbake/offbake/internal/faulttest"
 )
 
 func keyring(tb testing.TB, armored []byte) *rpm.Keyring {
@@ -84,8 +83,10 @@ func payloadOf(s string) ([]byte, []item) {
 func TestVerifyForms(t *testing.T) {
 	rsaKey, edKey := newKey(t, packet.PubKeyAlgoRSA, 0), newKey(t, packet.PubKeyAlgoEdDSA, 0)
 	sub, stranger := withSubkey(t), newKey(t, packet.PubKeyAlgoEdDSA, 0)
-	dsaPublic, dsaSign := gpgDSA(t)
-	keys := keyring(t, append(append([]byte("text before\n"), armored(t, rsaKey, edKey, sub)...), dsaPublic...))
+	gpg, ecKey := newGPG(t), newKey(t, packet.PubKeyAlgoECDSA, 0)
+	dsaKey := gpg.newKey("dsa1024", "sign")
+	dsaSign := func(data []byte) []byte { return gpg.sign(dsaKey, data) }
+	keys := keyring(t, append(append([]byte("text before\n"), armored(t, rsaKey, edKey, ecKey, sub)...), gpg.public(dsaKey)...))
 
 	payload, digest := payloadOf("the payload")
 	withDigest, without, plain := minimal(digest...), minimal(), minimal(digest[0])
@@ -102,6 +103,7 @@ func TestVerifyForms(t *testing.T) {
 		{"version 3 RSA over the header", []item{bin(rsaTag, signV3(t, rsaKey, withDigest, crypto.SHA256))}, withDigest, 3, ""},
 		{"version 3 RSA with SHA-1", []item{bin(rsaTag, signV3(t, rsaKey, withDigest, crypto.SHA1))}, withDigest, 3, ""},
 		{"EdDSA over the header", []item{bin(dsaTag, signV4(t, edKey, withDigest, time.Time{}))}, withDigest, 4, edKey.PrimaryKey.KeyIdString()},
+		{"ECDSA over the header", []item{bin(dsaTag, signV4(t, ecKey, withDigest, time.Time{}))}, withDigest, 4, ecKey.PrimaryKey.KeyIdString()},
 		{"DSA over the header", []item{bin(dsaTag, dsaSign(withDigest))}, withDigest, 4, ""},
 		{"a subkey", []item{bin(dsaTag, signV4(t, sub, withDigest, time.Time{}))}, withDigest, 4, sub.Subkeys[len(sub.Subkeys)-1].PublicKey.KeyIdString()},
 		{"RSA over both", []item{bin(pgpTag, signV4(t, rsaKey, both(without), time.Time{}))}, without, 4, ""},
@@ -230,7 +232,7 @@ func TestVerifyRefusesCoverage(t *testing.T) {
 	strangers := bin(pgpTag, signV4(t, stranger, append(bytes.Clone(bare), payload...), time.Time{}))
 	for _, r := range []refused{
 		{"a payload that nothing covers", []item{overBare}, bare, payload, rpm.ErrPayloadUnsafe},
-		{"a payload covered by a stranger", []item{overBare, strangers}, bare, payload, rpm.ErrPayloadUnsafe},
+		{"a payload covered by a stranger", []item{overBare, strangers}, bare, payload, rpm.ErrUnknownKey},
 		{"a payload covered by SHA-1 alone", []item{bin(rsaTag, signV4(t, key, weak, time.Time{}))}, weak, nil, rpm.ErrPayloadUnsafe},
 		{"another payload", []item{good}, header, []byte("another"), nil},
 		{"a longer payload", []item{good}, header, append(bytes.Clone(payload), 0), nil},
@@ -302,48 +304,4 @@ func TestParseKeysRefuses(t *testing.T) {
 			t.Errorf("%s: got %v and no error", tt.fault, k)
 		}
 	}
-}
-
-// TestVerifyAltered flips a bit of each byte of a package that rpmbuild and rpmsign made. What Verify does not see, by
-// its contract, is only in the lead and in the signature header's index, padding and reserved space.
-func TestVerifyAltered(t *testing.T) {
-	key := faulttest.MustSigningKey(t, faulttest.KeyOptions{})
-	public, err := key.Armored()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := faulttest.MustBuildRPM(t, t.TempDir(), faulttest.RPMSpec{Name: "small", Files: map[string]faulttest.RPMFile{
-		"/usr/share/small": {Content: "small\n"}}}, key)
-	if err := key.SignRPMs([]string{path}, "--rpmv3"); err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys := keyring(t, public)
-	got, err := verify(data, keys)
-	if err != nil || got.KeyID != key.KeyID() {
-		t.Fatalf("got %+v, %v, want key %s", got, err, key.KeyID())
-	}
-	header, err := rpm.ReadHeader(bytes.NewReader(data), int64(len(data)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole := sha256.Sum256(data)
-	unseen := 0
-	for i := range data {
-		data[i] ^= 1 << (i % 8)
-		if _, err := verify(data, keys); err == nil {
-			unseen++
-			if int64(i) >= header.Start {
-				t.Errorf("byte %d of header and payload altered, and not refused", int64(i)-header.Start)
-			}
-			if sha256.Sum256(data) == whole {
-				t.Errorf("byte %d altered, and the file's digest is the same", i)
-			}
-		}
-		data[i] ^= 1 << (i % 8)
-	}
-	t.Logf("%d bytes: %d seen by the file's digest alone", len(data), unseen)
 }
