@@ -168,6 +168,10 @@ func (s *solver) giveWay(proof []int32) int32 {
 			c.blame = append(c.blame, lead)
 		}
 	}
+	if s.sacrifice(c.blame) {
+		s.reset()
+		return 0
+	}
 	s.problems = append(s.problems, c)
 	if len(c.blame) == 0 {
 		return -1

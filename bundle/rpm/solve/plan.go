@@ -12,12 +12,14 @@ type plan struct {
 	upgradeOf map[pid]string
 	weak      bool
 	downgrade bool
+	mayErase  bool // installed packages that are in the way may go
 }
 
 // want is something that was asked for: one of these packages.
 type want struct {
 	spec string
 	pkgs []pid // in the order of their numbers
+	gone bool  // none of them is to be there, rather
 }
 
 // build makes all rules of a job (libsolv solver.c, solver_solve).
@@ -31,8 +33,15 @@ func (s *solver) build() {
 	s.addUpdates()
 	s.jobs.from = int32(len(s.rules))
 	for i, w := range s.job.wanted {
-		s.add(w.pkgs[0], w.pkgs[1:], origin{kind: kindJob})
-		s.jobOf = append(s.jobOf, int32(i))
+		if !w.gone {
+			s.add(w.pkgs[0], w.pkgs[1:], origin{kind: kindJob})
+			s.jobOf = append(s.jobOf, int32(i))
+			continue
+		}
+		for _, q := range w.pkgs {
+			s.add(-q, nil, origin{kind: kindJob})
+			s.jobOf = append(s.jobOf, int32(i))
+		}
 	}
 	s.jobs.to = int32(len(s.rules))
 	s.addArches()

@@ -122,20 +122,6 @@ func (p *Pool) exclude() {
 	}
 }
 
-// installOnly is what packages provide of which versions may stand side by side: dnf's default for installonlypkgs.
-func installOnly() []string {
-	return []string{"kernel", "kernel-PAE", "installonlypkg(kernel)", "installonlypkg(kernel-module)",
-		"installonlypkg(vm)", "multiversion(kernel)"}
-}
-
-func (p *Pool) markInstallOnly() {
-	for _, name := range installOnly() {
-		for _, i := range p.providers(p.depOf(rpm.Dep{Name: name})) {
-			p.pkgs[i].multi = true
-		}
-	}
-}
-
 func (p *Pool) installed(i pid) bool { return i <= p.host }
 
 // installable says whether a package could come: its architecture is one of the host's, and nothing hides it.

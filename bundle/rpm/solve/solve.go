@@ -44,8 +44,10 @@ type Job struct {
 // Transaction is what the package manager would do. All lists are sorted by name, then version.
 type Transaction struct {
 	Install []Item
-	Upgrade []Change       // an installed package gives way to another version of itself, older ones included
-	Remove  []*rpm.Package // installed ones that a new package obsoletes
+	Upgrade []Change // an installed package gives way to another version of itself, older ones included
+	// Remove are installed ones that a new package obsoletes, and old versions of an installonly package of which there
+	// would be more than three, with what needs these.
+	Remove []*rpm.Package
 }
 
 // Item is a package that comes, and why.

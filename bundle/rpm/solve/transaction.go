@@ -16,7 +16,7 @@ func (p *Pool) Solve(j Job) (*Transaction, error) {
 		return nil, p.err
 	}
 	s := p.newSolver(plan)
-	defer s.release()
+	defer func() { s.release() }()
 	s.build()
 	if p.err != nil {
 		return nil, p.err
@@ -27,6 +27,15 @@ func (p *Pool) Solve(j Job) (*Transaction, error) {
 	}
 	if len(problems) > 0 {
 		return nil, &Error{Problems: problems}
+	}
+	if s.tooMany() {
+		plan = s.job
+		s.release()
+		s = p.newSolver(plan)
+		s.build()
+		if s.run(); len(s.problems) > 0 {
+			return nil, &Error{Problems: s.overLimit()}
+		}
 	}
 	return s.transaction(), nil
 }
@@ -109,7 +118,7 @@ func (s *solver) heir(i pid, taken map[pid]pid) pid {
 // reason finds out why a package comes.
 func (s *solver) reason(q pid) Reason {
 	for _, w := range s.job.wanted {
-		if slices.Contains(w.pkgs, q) {
+		if w.spec != "" && slices.Contains(w.pkgs, q) {
 			return Reason{Spec: w.spec}
 		}
 	}

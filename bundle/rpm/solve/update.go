@@ -181,6 +181,12 @@ func (p *Pool) identical(a, b pid) bool {
 // architecture of what was asked for (libsolv rules.c, solver_disablepolicyrules).
 func (s *solver) yield() {
 	for _, w := range s.job.wanted {
+		if w.gone {
+			if q := w.pkgs[0]; s.installed(q) {
+				s.noUpdateFor(q)
+			}
+			continue
+		}
 		for _, q := range w.pkgs {
 			for i := s.arches.from; i < s.arches.to; i++ {
 				if s.rules[i].p == -q {
@@ -190,11 +196,15 @@ func (s *solver) yield() {
 			}
 		}
 		for _, i := range s.replacedByAll(w.pkgs) {
-			s.noUpdate[i] = true
-			s.rules[s.update.from+i-1].off = true
-			s.rules[s.feature.from+i-1].off = true
+			s.noUpdateFor(i)
 		}
 	}
+}
+
+func (s *solver) noUpdateFor(i pid) {
+	s.noUpdate[i] = true
+	s.rules[s.update.from+i-1].off = true
+	s.rules[s.feature.from+i-1].off = true
 }
 
 func (s *solver) yieldArch(name nameID) {
