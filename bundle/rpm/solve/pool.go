@@ -8,7 +8,7 @@ import (
 	"github.com/offbake/offbake/bundle/rpm"
 )
 
-// pid is the number of a package in its pool, from 1; those installed come first, then the repositories by priority.
+// pid is the number of a package in its pool, from 1; those installed come first, by name, then the repositories by priority.
 // Where dnf and libsolv leave a choice to chance they go by such numbers, so their order matters.
 type pid = int32
 
@@ -67,7 +67,7 @@ func NewPool(o PoolOptions) *Pool {
 	p.names = make(map[string]nameID, 8*count)
 	p.byName = make([]named, 1, 8*count)
 	p.depIDs, p.deps = map[depKey]depID{}, make([]dep, 1)
-	for _, q := range o.Installed {
+	for _, q := range byName(o.Installed) {
 		p.pkgs = append(p.pkgs, entry{Package: q, rank: p.ranks[q.Arch], priority: -rpm.DefaultPriority})
 	}
 	p.host = pid(len(p.pkgs) - 1)
@@ -94,6 +94,14 @@ func byPriority(repos []*rpm.Repo) []*rpm.Repo {
 		return cmp.Compare(cmp.Or(a.Priority, rpm.DefaultPriority), cmp.Or(b.Priority, rpm.DefaultPriority))
 	})
 	return repos
+}
+
+// byName is the order in which libsolv reads installed packages (ext/repo_rpmdb.c). Keys that rpm keeps like packages are
+// none.
+func byName(installed []*rpm.Package) []*rpm.Package {
+	installed = slices.DeleteFunc(slices.Clone(installed), func(q *rpm.Package) bool { return q.Name == "gpg-pubkey" })
+	slices.SortStableFunc(installed, func(a, b *rpm.Package) int { return strings.Compare(a.Name, b.Name) })
+	return installed
 }
 
 // index makes the lists of who is named and who provides what.
