@@ -46,7 +46,10 @@ func (a *app) hint(err error) string {
 	var status *transport.StatusError
 	var notPushed *notPushedError
 	var step *provision.StepError
+	var unsolvable *source.UnsolvableError
 	switch {
+	case errors.As(err, &unsolvable):
+		return unsolvableHint(unsolvable)
 	case errors.Is(err, errNoTrust):
 		return "name the key that you trust: --pubkey offbake.pub"
 	case errors.Is(err, errNoKey):
