@@ -2,6 +2,7 @@ package assemble_test
 
 import (
 	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -228,4 +229,75 @@ func stale(text string) func(error) bool {
 
 func says(text string) func(error) bool {
 	return func(err error) bool { return strings.Contains(err.Error(), text) }
+}
+
+// A repository in a folder of this machine serves lock and fetch like any other.
+func TestFetchFromFolder(t *testing.T) {
+	repo, err := buildRepo()
+	must(t, err)
+	w := newWorld(t, strings.Replace(rpmManifest, rpmBase, "file://"+repo.dir+"/", 1))
+	must(t, w.PutFolder(rpmBase, t.TempDir())) // nothing
+	w.write(t, "keys/rpm.asc", repo.key)
+	w.write(t, "base/centos.rpmqa", []byte("P|bash|0|4.2.46|34.el7|x86_64\n"))
+	w.write(t, "scripts/motd.sh", []byte("echo hello\n"))
+	lock := w.mustLock(t)
+	must(t, os.RemoveAll(w.cache))
+	res, err := assemble.Fetch(t.Context(), w.options(t, lock, "demo.tar"))
+	must(t, err)
+	b := open(t, res.Bundle)
+	n := 0
+	for _, f := range b.Index().Files {
+		if f.Kind == manifest.KindRPM && strings.HasPrefix(f.Path, "rpms/") {
+			n++
+			if !strings.HasPrefix(f.Origin, "file://"+repo.dir+"/Packages/") {
+				t.Errorf("%s: got origin %s, want it below the folder", f.Path, f.Origin)
+			}
+		}
+	}
+	if n != 3 {
+		t.Errorf("got %d packages, want 3", n)
+	}
+	// A file that has changed since is refused, one that is gone is told.
+	gone := *lock
+	gone.Rows = slices.Clone(lock.Rows)
+	must(t, os.RemoveAll(w.cache))
+	for i, r := range gone.Rows {
+		if r.Kind == manifest.KindRPM {
+			gone.Rows[i].URL = strings.Replace(r.URL, "/Packages/", "/gone/", 1)
+		}
+	}
+	_, err = assemble.Fetch(t.Context(), w.options(t, &gone, "gone.tar"))
+	if !errors.Is(err, fs.ErrNotExist) || strings.Count(err.Error(), "no such file") != 3 {
+		t.Errorf("got %v, want all three packages told", err)
+	}
+}
+
+// Packages that nobody signed are taken where the manifest says so, and then yum and dnf take them, and no others, unsigned.
+func TestFetchUnsigned(t *testing.T) {
+	repo, err := buildRepo()
+	must(t, err)
+	for _, c := range []struct{ name, from, to, unsigned string }{
+		{"no signatures asked for", ", gpgkey: keys/rpm.asc}", ", gpgcheck: false}", "containerd.io docker-ce wget"},
+		{"signatures of the metadata alone", ", gpgkey: keys/rpm.asc}", ", gpgkey: keys/rpm.asc, gpgcheck: false, repo_gpgcheck: true}", "containerd.io docker-ce wget"},
+		{"an exception that nobody needs", "install: [docker-ce", "unsigned: [wget]\n    install: [docker-ce", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, strings.Replace(rpmManifest, c.from, c.to, 1))
+			w.Put(rpmBase+"repodata/repomd.xml.asc", repo.asc)
+			res, err := assemble.Fetch(t.Context(), w.options(t, w.mustLock(t), "demo.tar"))
+			must(t, err)
+			b := open(t, res.Bundle)
+			conf, err := b.ReadFile("rpms/offbake.conf", 1<<20)
+			must(t, err)
+			_, after, found := strings.Cut(string(conf), "includepkgs=")
+			got, _, _ := strings.Cut(after, "\n")
+			if got != c.unsigned || found != (c.unsigned != "") {
+				t.Errorf("got includepkgs=%s, want %s:\n%s", got, c.unsigned, conf)
+			}
+			_, err = b.ReadFile("rpms/keys/RPM-GPG-KEY-base", 1<<20)
+			if (err == nil) != (c.unsigned == "") {
+				t.Errorf("the key of packages: got %v", err)
+			}
+		})
+	}
 }

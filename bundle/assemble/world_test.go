@@ -30,6 +30,7 @@ const (
 // read it.
 type rpmRepo struct {
 	dir           string
+	asc           []byte // signature of its repomd.xml
 	key, stranger []byte
 	id            string
 }
@@ -53,10 +54,19 @@ var buildRepo = sync.OnceValues(func() (r rpmRepo, err error) {
 	if r.stranger, err = stranger.Armored(); err != nil {
 		return r, err
 	}
-	return r, faulttest.BuildRepo(r.dir, key,
+	err = faulttest.BuildRepo(r.dir, key,
 		faulttest.RPMSpec{Name: "docker-ce", Version: "19.03.15", Release: "3.el7", Epoch: 3, Arch: "x86_64", Requires: []string{"containerd.io"}},
 		faulttest.RPMSpec{Name: "containerd.io", Version: "1.4.13", Arch: "x86_64"},
 		faulttest.RPMSpec{Name: "wget", Version: "1.14", Files: map[string]faulttest.RPMFile{"/usr/bin/wget": {Content: "#!/bin/sh\n", Mode: 0o755}}})
+	if err != nil {
+		return r, err
+	}
+	repomd, err := os.ReadFile(filepath.Join(r.dir, "repodata/repomd.xml"))
+	if err != nil {
+		return r, err
+	}
+	r.asc, err = key.SignDocument(repomd)
+	return r, err
 })
 
 func TestMain(m *testing.M) {

@@ -132,25 +132,29 @@ func TestResolveNaive(t *testing.T) {
 func TestResolveTellsWhatDoesNotDo(t *testing.T) {
 	extra := func(text string) string { return "    " + text + "\n" }
 	both := dockerEntry + ", " + centosEntry
-	for _, row := range []struct{ name, repos, install, more, want string }{
-		{"excluded", both, "docker-ce", extra("exclude: [iptables]"),
-			"the packages of the base image and the repositories \"docker\", \"base\" cannot be installed together:\n" +
-				"  docker-ce-3:20.10.12-3.el7.x86_64 (asked for) requires iptables, but iptables-1.4.21-35.el7.x86_64 is excluded by rpms.exclude"},
-		{"excluded by a pattern, beside something that is missing", both, "docker-ce, nano", extra(`exclude: ["container-selinux-2.119*", libcgroup]`),
-			"1 thing is needed that the base image and the repositories \"docker\", \"base\" cannot give:\n" +
-				"  nano, which rpms.install names\n" +
-				"  docker-ce-3:20.10.12-3.el7.x86_64 (asked for) requires container-selinux >= 2:2.74, but container-selinux-2:2.119.2-1.911c772.el7_8.noarch is excluded by rpms.exclude\n" +
-				"  docker-ce-3:20.10.12-3.el7.x86_64 (asked for) requires libcgroup, but libcgroup-0.41-21.el7.x86_64 is excluded by rpms.exclude\n" +
-				"  CentOS 7 has such packages in updates and extras, which the manifest lacks"},
-		{"too old", both, "docker-ce-24.0", "",
-			"1 thing is needed that the base image and the repositories \"docker\", \"base\" cannot give:\n" +
-				`  docker-ce-24.0, which rpms.install names: repository "docker" has only docker-ce-3:20.10.12-3.el7.x86_64`},
+	for _, row := range []struct {
+		name, install, more string
+		want                []string // a line for each but the first, with what is in it
+	}{
+		{"excluded", "docker-ce", extra("exclude: [iptables]"), []string{"iptables-1.4.21-35.el7.x86_64 … is excluded by rpms.exclude"}},
+		{"excluded by a pattern, beside something that is missing", "docker-ce, nano", extra(`exclude: ["container-selinux-2.119*", libcgroup]`),
+			[]string{"nano, which rpms.install names", "container-selinux-2:2.119.2-1.911c772.el7_8.noarch … is excluded by rpms.exclude",
+				"libcgroup-0.41-21.el7.x86_64 … is excluded by rpms.exclude", "CentOS 7 has such packages in updates and extras, which the manifest lacks"}},
+		{"too old", "docker-ce-24.0", "",
+			[]string{`docker-ce-24.0, which rpms.install names: repository "docker" has only docker-ce-3:20.10.12-3.el7.x86_64`}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newRealWorld(t, ofDocker, others)
-			_, err := w.resolve(t, onCentOS(row.repos, row.install)+row.more)
-			if diff := cmp.Diff(`locking "rpms": `+row.want, fmt.Sprint(err)); diff != "" {
-				t.Error(diff)
+			_, err := w.resolve(t, onCentOS(both, row.install)+row.more)
+			lines := strings.Split(fmt.Sprint(err), "\n")[1:]
+			for _, want := range row.want {
+				begin, end, _ := strings.Cut(want, " … ")
+				if !slices.ContainsFunc(lines, func(s string) bool { return strings.Contains(s, begin) && strings.HasSuffix(s, end) }) {
+					t.Errorf("no line with %q", want)
+				}
+			}
+			if len(lines) != len(row.want) || t.Failed() {
+				t.Errorf("got %v", err)
 			}
 		})
 	}

@@ -196,6 +196,52 @@ func TestResolveUnsigned(t *testing.T) {
 	}
 }
 
+// With repo_gpgcheck the list of packages itself must be signed, and a mirror without a good signature is left.
+func TestResolveRepoGPGCheck(t *testing.T) {
+	const asc = "repodata/repomd.xml.asc"
+	for _, row := range []struct {
+		name           string
+		near, own, key func(rpmWorld) []byte // what the mirror and the repository have as signature; nil for nothing
+		gpgcheck       string
+		want           error
+	}{
+		{"signed", nil, func(w rpmWorld) []byte { return w.asc }, good, "true", nil},
+		{"signed metadata of packages that nobody checks", nil, func(w rpmWorld) []byte { return w.asc }, good, "false", nil},
+		{"no signature", nil, nil, good, "true", rpm.ErrUnsigned},
+		{"a signature of another key", nil, func(w rpmWorld) []byte { return w.strangerAsc }, good, "true", rpm.ErrUnknownKey},
+		{"a signature of something else", nil, func(w rpmWorld) []byte { return w.asc }, func(w rpmWorld) []byte { return w.stranger }, "true", rpm.ErrUnknownKey},
+		{"a mirror with a bad one", func(w rpmWorld) []byte { return w.strangerAsc }, func(w rpmWorld) []byte { return w.asc }, good, "true", nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w, built := newRPMWorld(t, row.key)
+			if row.own != nil {
+				w.Put(rpmBase+asc, row.own(built))
+			}
+			if row.near != nil {
+				if err := w.PutFolder("https://near.example/", built.signed); err != nil {
+					t.Fatal(err)
+				}
+				w.Put("https://near.example/"+asc, row.near(built))
+			}
+			repo := "{id: base, baseurl: " + rpmBase + ", gpgkey: keys/rpm.asc, repo_gpgcheck: true, gpgcheck: " + row.gpgcheck + "}"
+			res, err := source.Resolve(t.Context(), w.fetcher(t), w.inputs(t, rpms(repo, "wget")+mirrored))
+			if row.want != nil {
+				if !isSignature(row.want)(err) || !strings.HasPrefix(err.Error(), `locking "repository base": `) {
+					t.Errorf("got %v, want %v", err, row.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Close()
+			if len(res.Rows) != 1 || (res.Rows[0].Verified == source.FirstUse) != (row.gpgcheck == "false") {
+				t.Errorf("got %+v", res.Rows)
+			}
+		})
+	}
+}
+
 // What a mirror offers in the place of a package is not what the list says.
 func TestResolveTakesPackagesFromTheNextMirror(t *testing.T) {
 	w, built := newRPMWorld(t, good)

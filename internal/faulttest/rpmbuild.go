@@ -107,6 +107,15 @@ func (k *SigningKey) Armored() ([]byte, error) {
 // KeyID is the key id, 16 upper-case hex digits.
 func (k *SigningKey) KeyID() string { return k.Entity.PrimaryKey.KeyIdString() }
 
+// SignDocument makes an armored detached signature, as of a repository's repomd.xml.asc.
+func (k *SigningKey) SignDocument(document []byte) ([]byte, error) {
+	var b bytes.Buffer
+	if err := openpgp.ArmoredDetachSign(&b, k.Entity, bytes.NewReader(document), &packet.Config{DefaultHash: crypto.SHA256}); err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
 // SignRPMs signs RPM files in place. args go to rpmsign, as "--rpmv3" for signatures over header and payload too. Nothing
 // of gpg is left behind, neither files nor its agent.
 func (k *SigningKey) SignRPMs(files []string, args ...string) (err error) {
