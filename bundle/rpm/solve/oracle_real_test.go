@@ -1,0 +1,359 @@
+package solve_test
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/rpm/solve"
+)
+
+// realRepo is a repository of real metadata, below bundle/rpm/testdata.
+type realRepo struct {
+	name     string
+	id       string // "" means name
+	priority int
+}
+
+// realWorld reads real repositories as a world.
+func realWorld(tb testing.TB, installed []*rpm.Package, exclude []string, repos ...realRepo) *world {
+	tb.Helper()
+	w := &world{dir: tb.TempDir(), files: map[string][]*rpm.Package{}, scenario: &scenario{Installed: installed, Exclude: exclude}}
+	for _, r := range repos {
+		if r.id == "" {
+			r.id = r.name
+		}
+		dir, err := filepath.Abs(filepath.Join("../testdata", r.name))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		linkRepo(tb, dir, filepath.Join(w.dir, r.id))
+		repo, err := rpm.LoadRepo(context.Background(), rpm.RepoOptions{ID: r.id, Priority: r.priority}, opener(dir))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		w.repos = append(w.repos, repo)
+	}
+	for i, repo := range w.repos {
+		w.scenario.Repos = append(w.scenario.Repos, scenarioRepo{ID: repo.ID, Priority: repo.Priority, Packages: w.withFiles(tb, repos[i].name, repo)})
+	}
+	w.pool = solve.NewPool(solve.PoolOptions{Repos: w.repos, Installed: installed, Exclude: exclude, Files: w.paths})
+	return w
+}
+
+// linkRepo makes a repository of the primary and filelists of another: dnf wants every file that repomd.xml names.
+func linkRepo(tb testing.TB, from, to string) {
+	tb.Helper()
+	repomd, err := os.ReadFile(filepath.Join(from, "repodata/repomd.xml"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(to, "repodata"), 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	text := regexp.MustCompile(`(?s)<data type="(.*?)">.*?</data>`).ReplaceAllStringFunc(string(repomd), func(s string) string {
+		for _, kind := range []string{"primary", "filelists"} {
+			if !strings.HasPrefix(s, `<data type="`+kind+`"`) {
+				continue
+			}
+			href := regexp.MustCompile(`href="(.*?)"`).FindStringSubmatch(s)[1]
+			if err := os.Symlink(filepath.Join(from, href), filepath.Join(to, href)); err != nil {
+				tb.Fatal(err)
+			}
+			return s
+		}
+		return ""
+	})
+	if err := os.WriteFile(filepath.Join(to, "repodata/repomd.xml"), []byte(text), 0o644); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// withFiles is the packages of a repository with those of their files, whatever metadata lists them, that something requires.
+func (w *world) withFiles(tb testing.TB, name string, repo *rpm.Repo) []*rpm.Package {
+	tb.Helper()
+	wanted := map[string]bool{}
+	for _, p := range slices.Concat(w.scenario.Installed, repo.Packages) {
+		for _, kind := range depKinds(p) {
+			for _, d := range *kind.list {
+				if strings.HasPrefix(d.Name, "/") {
+					wanted[d.Name] = true
+				}
+			}
+		}
+	}
+	byChecksum := map[string]int{}
+	var out []*rpm.Package
+	for i, p := range repo.Packages {
+		q := *p
+		q.Files = slices.Clone(p.Files)
+		out = append(out, &q)
+		byChecksum[p.Checksum.Hex] = i
+	}
+	current := -1
+	eachLine(tb, filepath.Join("../testdata", name, "repodata/*-filelists.xml.gz"), func(line string) {
+		if _, after, found := strings.Cut(line, `pkgid="`); found {
+			current = byChecksum[after[:64]]
+		}
+		path := strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(line), "<file>"), "</file>")
+		if wanted[path] {
+			w.files[path] = append(w.files[path], repo.Packages[current])
+			if !slices.Contains(out[current].Files, path) {
+				out[current].Files = append(out[current].Files, path)
+			}
+		}
+	})
+	return out
+}
+
+func eachLine(tb testing.TB, glob string, f func(string)) {
+	tb.Helper()
+	names, err := filepath.Glob(glob)
+	if err != nil || len(names) != 1 {
+		tb.Fatalf("got %q, %v, want one file", names, err)
+	}
+	file, err := os.Open(names[0])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer file.Close()
+	zip, err := gzip.NewReader(file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	lines := bufio.NewScanner(zip)
+	for lines.Scan() {
+		f(lines.Text())
+	}
+	if err := lines.Err(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func readInstalled(tb testing.TB, name string) []*rpm.Package {
+	tb.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer f.Close()
+	packages, err := rpm.ReadInstalled(f)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return packages
+}
+
+// machines are package sets of real CentOS 7 hosts.
+func machines(tb testing.TB) map[string][]*rpm.Package {
+	return map[string][]*rpm.Package{
+		"container 7.5": readInstalled(tb, "../../../examples/base/centos-7.5.rpmqa.gz"),
+		"httpd24 7.6":   readInstalled(tb, "../testdata/check/centos7-httpd24.rpmqa.gz"),
+		"many 7.5":      readInstalled(tb, "../testdata/check/centos7-many.rpmqa.gz"),
+	}
+}
+
+// eachName is a job for every name that a 64-bit host may install.
+func (w *world) eachName(weak bool) []scenarioJob {
+	names := map[string]bool{}
+	for _, p := range w.scenario.offered() {
+		if p.Arch == "x86_64" || p.Arch == "noarch" {
+			names[p.Name] = true
+		}
+	}
+	var jobs []scenarioJob
+	for _, n := range slices.Sorted(maps.Keys(names)) {
+		jobs = append(jobs, scenarioJob{Install: []string{n}, Weak: weak})
+	}
+	return jobs
+}
+
+// whole says whether the long versions of tests are to run.
+func whole() bool { return os.Getenv("OFFBAKE_SWEEP") == "whole" }
+
+// agree does jobs with both solvers and holds ours to dnf's. trips is how many of them are done on the locked packages
+// alone, too.
+func (w *world) agree(t *testing.T, o *oracle, jobs []scenarioJob, trips int) {
+	t.Helper()
+	w.scenario.Jobs = jobs
+	reply, err := o.ask(w.request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole() {
+		trips = len(jobs)
+	}
+	trip := map[int]bool{}
+	for _, i := range rand.Perm(len(jobs))[:min(trips, len(jobs))] {
+		trip[i] = true
+	}
+	solved, same := 0, 0
+	for i, j := range jobs {
+		theirs := reply.Answers[i].solution()
+		f, err := w.judge(o, j, theirs, trip[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if theirs.solved() {
+			solved++
+		}
+		if f == nil {
+			if theirs.solved() {
+				same++
+			}
+			continue
+		}
+		text := fmt.Sprintf("%s: %s: %s", f.kind, j, difference(f))
+		if hard(f.kind) {
+			t.Error(text)
+		} else {
+			t.Log(text)
+		}
+	}
+	t.Logf("%d jobs, %d solved by dnf, %d the same choice, dnf loads in %.2f s and solves in %.2f s", len(jobs), solved, same,
+		reply.Load, reply.Solve)
+	if solved == 0 || float64(same) < 0.99*float64(solved) {
+		t.Errorf("got the same choice in %d of %d, want 99 %%", same, solved)
+	}
+}
+
+// difference is what a finding is about, without what both answers have.
+func difference(f *finding) string {
+	if !f.ours.solved() || !f.theirs.solved() || f.kind == "locked" {
+		return fmt.Sprintf("%.1500s\nours: %.1500v\ndnf:  %.1500v", f.detail, f.ours, f.theirs)
+	}
+	only := func(a, b []string) []string {
+		return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
+	}
+	return fmt.Sprintf("%s\nonly ours: %v\nonly dnf: %v", f.detail,
+		solution{install: only(f.ours.install, f.theirs.install), remove: only(f.ours.remove, f.theirs.remove)},
+		solution{install: only(f.theirs.install, f.ours.install), remove: only(f.theirs.remove, f.ours.remove)})
+}
+
+// TestRealEmptyRoot installs every package of the real repositories, each in an empty root.
+func TestRealEmptyRoot(t *testing.T) {
+	o := startOracle(t)
+	for _, repo := range []struct {
+		name  string
+		names int
+		trips int
+	}{{"cs9-baseos", 883, 50}, {"docker-el7", 140, 20}} {
+		w := realWorld(t, nil, nil, realRepo{name: repo.name})
+		for _, weak := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s weak=%t", repo.name, weak), func(t *testing.T) {
+				jobs := w.eachName(weak)
+				if len(jobs) != repo.names {
+					t.Errorf("got %d names, want %d", len(jobs), repo.names)
+				}
+				w.agree(t, o, jobs, repo.trips)
+			})
+		}
+	}
+}
+
+// TestRealInstalled installs and upgrades on what real hosts have.
+func TestRealInstalled(t *testing.T) {
+	o := startOracle(t)
+	for name, installed := range machines(t) {
+		t.Run(name, func(t *testing.T) {
+			w := realWorld(t, installed, nil, realRepo{name: "docker-el7"})
+			jobs := append(w.eachName(false), scenarioJob{Upgrade: []string{"*"}}, scenarioJob{Install: []string{"docker-ce"}, Upgrade: []string{"*"}},
+				scenarioJob{Install: []string{"docker-ce", "docker-ce-cli"}}, scenarioJob{Install: []string{"docker-ce", "docker-ce-cli", "containerd.io"}, Weak: true})
+			for _, p := range installed {
+				jobs = append(jobs, scenarioJob{Upgrade: []string{p.Name}})
+			}
+			w.agree(t, o, jobs, 30)
+		})
+	}
+	w := realWorld(t, readInstalled(t, "../../../examples/base/centos-7.5.rpmqa.gz"), nil, realRepo{name: "docker-el7"})
+	s, err := solveJob(w.pool, scenarioJob{Install: []string{"docker-ce"}})
+	if err != nil || !s.solved() {
+		t.Fatalf("got %v, %v", s, err)
+	}
+	if got := [3]int{len(s.transaction.Install), len(s.transaction.Upgrade), len(s.transaction.Remove)}; got != [3]int{26, 4, 0} {
+		t.Errorf("got %d installs, upgrades and removals for docker-ce on the CentOS 7.5 container set, want 26, 4 and 0", got)
+	}
+}
+
+// TestRealSpecs asks for packages of real repositories in all the ways that users do, several at once, of repositories
+// with priorities and with packages excluded.
+func TestRealSpecs(t *testing.T) {
+	o := startOracle(t)
+	seed := *seedFlag
+	if seed == 0 {
+		seed = rand.Uint64N(1 << 40)
+	}
+	r := rand.New(rand.NewPCG(seed, 1))
+	for _, world := range []struct {
+		name      string
+		installed []*rpm.Package
+		exclude   []string
+		repos     []realRepo
+		jobs      int
+	}{
+		{"cs9", nil, nil, []realRepo{{name: "cs9-baseos"}}, 300},
+		{"cs9 excludes", nil, []string{"glibc-minimal-langpack", "*.i686", "systemd-libs-249*", "kernel-core"}, []realRepo{{name: "cs9-baseos"}}, 100},
+		{"two repositories", nil, nil, []realRepo{{name: "docker-el7", priority: 10}, {name: "cs9-baseos"}}, 100},
+		{"two repositories the other way round", nil, nil, []realRepo{{name: "docker-el7"}, {name: "cs9-baseos", priority: 50}}, 100},
+		{"equal repositories", nil, []string{"glibc*.i686"}, []realRepo{{name: "docker-el7"}, {name: "cs9-baseos"}}, 100},
+		{"twins", machines(t)["many 7.5"], nil, []realRepo{{name: "docker-el7", id: "one"}, {name: "docker-el7", id: "two"}}, 100},
+		{"el7 to cs9", machines(t)["container 7.5"], nil, []realRepo{{name: "cs9-baseos"}}, 100},
+	} {
+		t.Run(world.name, func(t *testing.T) {
+			w := realWorld(t, world.installed, world.exclude, world.repos...)
+			if whole() {
+				world.jobs *= 10
+			}
+			t.Logf("-seed %d", seed)
+			w.agree(t, o, w.randomJobs(r, world.jobs), 10)
+		})
+	}
+}
+
+// randomJobs draws jobs of one to four specs.
+func (w *world) randomJobs(r *rand.Rand, n int) []scenarioJob {
+	offered := w.scenario.offered()
+	one := func() string {
+		p := offered[r.IntN(len(offered))]
+		if r.IntN(2) == 0 {
+			return p.Name
+		}
+		forms := []string{p.Name + "." + p.Arch, p.Name + "-" + p.EVR.Version, p.Name + "-" + p.EVR.Version + "-" + p.EVR.Release, p.NEVRA(),
+			p.Name + "-0:" + p.EVR.Version, p.Name[:len(p.Name)/2+1] + "*", p.Name + "-" + p.EVR.Version[:1] + "*", p.Name + "*." + p.Arch,
+			"nosuch-" + p.Name}
+		for _, kind := range depKinds(p)[:2] {
+			for range min(2, len(*kind.list)) {
+				forms = append(forms, (*kind.list)[r.IntN(len(*kind.list))].String())
+			}
+		}
+		if len(p.Files) > 0 {
+			forms = append(forms, p.Files[r.IntN(len(p.Files))], filepath.Dir(p.Files[0])+"/*"+filepath.Base(p.Files[0])[1:])
+		}
+		return forms[r.IntN(len(forms))]
+	}
+	var jobs []scenarioJob
+	for range n {
+		j := scenarioJob{Weak: r.IntN(3) == 0}
+		for {
+			j.Install = append(j.Install, one())
+			if r.IntN(3) > 0 || len(j.Install) == 4 {
+				break
+			}
+		}
+		if len(w.scenario.Installed) > 0 && r.IntN(3) == 0 {
+			j.Upgrade = append(j.Upgrade, w.scenario.Installed[r.IntN(len(w.scenario.Installed))].Name)
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs
+}
