@@ -1,0 +1,110 @@
+package modulemd
+
+import "slices"
+
+// learn finds what clause c, which fails, says about earlier decisions, goes back to the one that it bears on, and returns its
+// level. What was decided at level 1 follows from the clauses alone: it is left out of what is learned.
+func (s *search) learn(level, c int) int {
+	found := clause{origin: fromConflicts}
+	seen := make(map[int]bool)
+	back, here, ground := 1, 0, 0
+	look := func(c int) {
+		found.why = append(found.why, c)
+		for _, l := range s.problem.clauses[c].lits {
+			b := l.build()
+			if s.holds(l) || seen[b] {
+				continue
+			}
+			seen[b] = true
+			switch at := max(s.level[b], -s.level[b]); at {
+			case 1:
+				ground++
+			case level:
+				here++
+			default:
+				found.lits = append(found.lits, l)
+				back = max(back, at)
+			}
+		}
+	}
+	look(c)
+	var turn literal // what c would have prevented: the last single decision behind it
+	for i := len(s.trail) - 1; i >= 0 && (here > 0 || ground > 0); i-- {
+		l := s.trail[i]
+		b := l.build()
+		at := max(s.level[b], -s.level[b])
+		if !seen[b] || at != level && at != 1 {
+			continue
+		}
+		if at == 1 {
+			ground--
+			if s.reason[i] >= 0 {
+				look(s.reason[i])
+			}
+			continue
+		}
+		if here--; here == 0 {
+			turn = -l
+			continue
+		}
+		look(s.reason[i])
+	}
+	found.lits = append([]literal{turn}, found.lits...)
+	s.revert(back)
+	s.problem.clauses = append(s.problem.clauses, found)
+	n := len(s.problem.clauses) - 1
+	s.watch(n)
+	s.set(turn, back, n)
+	return back
+}
+
+// unsolvable finds the clauses behind clause c, which fails without any decision. The last of them that may be given up is;
+// else all of their jobs. It returns 0: the search begins again.
+func (s *search) unsolvable(c int) int {
+	set := make(map[int]bool)
+	involved := make(map[int]bool)
+	look := func(c int) {
+		s.explain(c, set)
+		for _, l := range s.problem.clauses[c].lits {
+			if !s.holds(l) {
+				involved[l.build()] = true
+			}
+		}
+	}
+	look(c)
+	for i := len(s.trail) - 1; i >= 0; i-- {
+		if involved[s.trail[i].build()] && s.reason[i] >= 0 {
+			look(s.reason[i])
+		}
+	}
+	var all []int
+	weakest := -1
+	for c := range set {
+		all = append(all, c)
+		if s.problem.clauses[c].weak {
+			weakest = max(weakest, c)
+		}
+	}
+	slices.Sort(all)
+	if weakest >= 0 {
+		return s.giveUp(weakest, nil)
+	}
+	s.fail(all)
+	s.reset()
+	return 0
+}
+
+// explain puts clause c into set, or what it was learned from.
+func (s *search) explain(c int, set map[int]bool) {
+	for work := []int{c}; len(work) > 0; work = work[1:] {
+		c := work[0]
+		if set[c] {
+			continue
+		}
+		if c < s.learned {
+			set[c] = true
+			continue
+		}
+		work = append(work, s.problem.clauses[c].why...)
+	}
+}

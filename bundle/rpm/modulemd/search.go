@@ -1,0 +1,225 @@
+package modulemd
+
+import (
+	"slices"
+)
+
+// search finds the builds that become active: a search by decisions, propagation and learning that decides in the order in
+// which libsolv 0.7.23 does (solver.c), since the order is what tells one solution from another, and which default gives
+// way. What libsolv knows beyond that has no part here: nothing is recommended, obsoleted or updated, and all candidates of
+// one decision exclude each other.
+type search struct {
+	*problem
+	level   []int // of each build: when it was decided, negative for not active, 0 for undecided
+	trail   []literal
+	reason  []int             // of each literal of trail: a clause, or -1
+	next    int               // the first literal of trail that is not propagated
+	clauses map[literal][]int // by literal: the clauses that it may make unit when it becomes false
+	learned int               // clauses from here on are learned
+	failed  [][]int           // what could not be done: sets of clauses that exclude each other
+	steps   int
+}
+
+// maxSteps bounds the decisions of a search.
+const maxSteps = 200_000
+
+// solve returns the active builds, or the sets of clauses that cannot hold together. Jobs of such a set are given up, so that
+// all that is wrong is found at once; then the builds mean nothing.
+func (p *problem) solve() (active []int, failed [][]int, ok bool) {
+	s := &search{problem: p, level: make([]int, len(p.builds)), learned: len(p.clauses), clauses: make(map[literal][]int)}
+	for i := range p.clauses {
+		s.watch(i)
+	}
+	if !s.run() {
+		return nil, s.failed, false
+	}
+	for _, l := range s.trail {
+		if l > 0 && int(l) != p.platform {
+			active = append(active, int(l))
+		}
+	}
+	return active, s.failed, len(s.failed) == 0
+}
+
+func (s *search) watch(c int) {
+	if lits := s.problem.clauses[c].lits; len(lits) > 1 {
+		for _, l := range lits {
+			s.clauses[l] = append(s.clauses[l], c)
+		}
+	}
+}
+
+// run returns false when the search was given up.
+func (s *search) run() bool {
+	for level := 0; ; {
+		if s.steps > maxSteps {
+			return false
+		}
+		if level == 0 {
+			if level = s.assert(); level == 0 {
+				continue
+			}
+			if c := s.propagate(level); c >= 0 {
+				level = s.unsolvable(c)
+				continue
+			}
+		}
+		before := level
+		if level = s.decideJobs(level); level < before {
+			continue
+		}
+		before = level
+		if level = s.decideRequirements(level); level < before {
+			continue
+		}
+		return true
+	}
+}
+
+func (s *search) holds(l literal) bool {
+	level := s.level[l.build()]
+	return level > 0 == (l > 0) && level != 0
+}
+
+func (s *search) fails(l literal) bool { return s.holds(-l) }
+
+func (s *search) set(l literal, level, reason int) {
+	if l < 0 {
+		s.level[-l] = -level
+	} else {
+		s.level[l] = level
+	}
+	s.trail = append(s.trail, l)
+	s.reason = append(s.reason, reason)
+}
+
+// reset undoes everything, and lets count of what was learned what still follows.
+func (s *search) reset() {
+	s.steps++
+	s.revert(-1)
+	all := s.problem.clauses
+	for i := s.learned; i < len(all); i++ {
+		all[i].off = slices.ContainsFunc(all[i].why, func(c int) bool { return all[c].off })
+	}
+}
+
+// revert undoes what was decided above a level.
+func (s *search) revert(level int) {
+	for len(s.trail) > 0 {
+		last := len(s.trail) - 1
+		b := s.trail[last].build()
+		if l := s.level[b]; max(l, -l) <= level {
+			break
+		}
+		s.level[b] = 0
+		s.trail, s.reason = s.trail[:last], s.reason[:last]
+		s.next = last
+	}
+	s.next = min(s.next, len(s.trail))
+}
+
+// assert decides what clauses of one literal say, those that may be given up last. It returns 1, or 0 after it gave some up.
+func (s *search) assert() int {
+	for _, weak := range []bool{false, true} {
+		for i := range s.problem.clauses {
+			c := &s.problem.clauses[i]
+			if c.off || c.weak != weak || len(c.lits) > 1 {
+				continue
+			}
+			if len(c.lits) == 0 { // a stream that nothing has
+				return s.giveUp(i, []int{i})
+			}
+			switch l := c.lits[0]; {
+			case s.holds(l):
+			case !s.fails(l):
+				s.set(l, 1, i)
+			case c.origin == fromConflicts:
+				c.off = true
+			default:
+				return s.giveUp(i, []int{i, s.reason[slices.Index(s.trail, -l)]})
+			}
+		}
+	}
+	return 1
+}
+
+// giveUp turns off clause c where it is weak, else all jobs of a set that excludes itself, which it notes.
+func (s *search) giveUp(c int, set []int) int {
+	if s.problem.clauses[c].weak {
+		s.turnOff(c)
+	} else {
+		s.fail(set)
+	}
+	s.reset()
+	return 0
+}
+
+// turnOff gives up what a clause stands for: a whole job, also where only its newest version does not fit.
+func (s *search) turnOff(c int) {
+	given := s.problem.clauses[c]
+	for i := range s.problem.clauses[:s.learned] {
+		if o := &s.problem.clauses[i]; i == c || o.origin != fromPackage && o.job == given.job {
+			o.off = true
+		}
+	}
+}
+
+func (s *search) fail(set []int) {
+	s.failed = append(s.failed, set)
+	for _, c := range set {
+		if o := s.problem.clauses[c].origin; o == fromJob || o == fromBest {
+			s.turnOff(c)
+		}
+	}
+}
+
+// propagate draws all conclusions. It returns a clause that fails, or -1.
+func (s *search) propagate(level int) int {
+	for s.next < len(s.trail) {
+		l := s.trail[s.next]
+		s.next++
+		for _, i := range s.clauses[-l] {
+			c := &s.problem.clauses[i]
+			if c.off {
+				continue
+			}
+			if open, unit := s.examine(c); unit && open == 0 {
+				return i
+			} else if unit {
+				s.set(open, level, i)
+			}
+		}
+	}
+	return -1
+}
+
+// examine tells whether at most one literal of a clause is left that can make it hold, which is open; 0 for none.
+func (s *search) examine(c *clause) (open literal, unit bool) {
+	for _, l := range c.lits {
+		switch {
+		case s.fails(l):
+		case s.holds(l) || open != 0:
+			return 0, false
+		default:
+			open = l
+		}
+	}
+	return open, true
+}
+
+// choose makes a decision and draws its conclusions, learning from those that fail. It returns the level that came of it.
+func (s *search) choose(level int, l literal) int {
+	s.steps++
+	level++
+	s.set(l, level, -1)
+	for {
+		c := s.propagate(level)
+		if c < 0 {
+			return level
+		}
+		if level == 1 {
+			return s.unsolvable(c)
+		}
+		level = s.learn(level, c)
+	}
+}
