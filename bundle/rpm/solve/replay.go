@@ -65,6 +65,7 @@ type replay struct {
 func (r *replay) call(c Call) (Outcome, error) {
 	out := Outcome{Call: c}
 	job := r.job(c)
+	failed := false
 	for {
 		t, err := r.solve(job)
 		var unsolved *Error
@@ -76,7 +77,7 @@ func (r *replay) call(c Call) (Outcome, error) {
 			if err != nil {
 				return out, err
 			}
-			if r.tell(&out, held); len(out.Problems) == 0 {
+			if r.tell(&out, held); !failed && len(held) == 0 {
 				out.Transaction = t
 				r.Installed = t.Apply(r.Installed)
 			}
@@ -89,6 +90,7 @@ func (r *replay) call(c Call) (Outcome, error) {
 				job.Install = slices.DeleteFunc(job.Install, func(spec string) bool { return spec == p.Package })
 				again = again || len(job.Install) < n
 			}
+			failed = failed || !p.Missing || !c.Lenient
 		}
 		if r.tell(&out, unsolved.Problems); !again {
 			break
