@@ -163,7 +163,7 @@ func (p *Pool) providersOf(name string) []pid {
 		return nil
 	}
 	var out []pid
-	for _, pr := range p.byName[id].provides {
+	for pr := range p.providesOf(id) {
 		out = append(out, pr.pkg)
 	}
 	return out

@@ -133,37 +133,60 @@ func (p *Pool) notObsoletedOfTwo(two []pid) []pid {
 // notObsoleted leaves out what others in the list obsolete, where these are not obsoleted themselves in a circle with it:
 // what stays are the sources among the strongly connected components (Tarjan) of who obsoletes whom.
 func (p *Pool) notObsoleted(list []pid) []pid {
-	c := components{n: len(list), edge: func(a, b int) bool { return p.ousts(list[a], list[b]) },
-		low: make([]int, len(list)), of: make([]int, len(list)), next: 1}
+	c := components{edges: p.obsoletesWithin(list)}
+	if c.edges == nil {
+		return list
+	}
+	c.low, c.of, c.next = make([]int, len(list)), make([]int, len(list)), 1
 	for i := range list {
 		if c.low[i] == 0 {
 			c.visit(i)
 		}
 	}
-	source := map[int]bool{}
-	for i := range list {
-		source[c.of[i]] = true
-	}
-	for a := range list {
-		for b := range list {
-			if c.of[a] != c.of[b] && c.edge(a, b) {
-				delete(source, c.of[b])
-			}
+	fallen := map[int]bool{}
+	for a, others := range c.edges {
+		for _, b := range others {
+			fallen[c.of[b]] = fallen[c.of[b]] || c.of[a] != c.of[b]
 		}
 	}
 	var out []pid
 	for i, q := range list {
-		if source[c.of[i]] {
+		if !fallen[c.of[i]] {
 			out = append(out, q)
 		}
 	}
 	return out
 }
 
+// obsoletesWithin are, for each package in a list, the places of those in it, of other names, that it obsoletes. It is nil
+// when there are none.
+func (p *Pool) obsoletesWithin(list []pid) [][]int {
+	var edges [][]int
+	var places map[pid]int
+	for a, q := range list {
+		for _, obs := range p.list(q).obsoletes {
+			for _, o := range p.obsoleted(obs) {
+				if places == nil {
+					places = make(map[pid]int, len(list))
+					for i, q := range list {
+						places[q] = i
+					}
+				}
+				if b, here := places[o]; here && p.pkgs[o].name != p.pkgs[q].name {
+					if edges == nil {
+						edges = make([][]int, len(list))
+					}
+					edges[a] = append(edges[a], b)
+				}
+			}
+		}
+	}
+	return edges
+}
+
 // components finds strongly connected components.
 type components struct {
-	n     int
-	edge  func(a, b int) bool
+	edges [][]int
 	low   []int // by node; 0 before it is visited
 	of    []int // by node, its component, which goes by the number of its root
 	stack []int
@@ -176,10 +199,7 @@ func (c *components) visit(node int) {
 	c.next++
 	start := len(c.stack)
 	c.stack = append(c.stack, node)
-	for other := range c.n {
-		if other == node || !c.edge(node, other) {
-			continue
-		}
+	for _, other := range c.edges[node] {
 		if c.low[other] == 0 {
 			c.visit(other)
 		}
@@ -285,7 +305,7 @@ func (s *solver) byCommonDep(list []pid) {
 		for _, d := range s.provided(q) {
 			switch flags := d.Flags & senseMask; {
 			case d.EVR == nil || flags&rpm.Greater != 0:
-			case flags == rpm.Equal && isHash(d.EVR.String()):
+			case flags == rpm.Equal && d.EVR.Release == "" && isHash(d.EVR.Version):
 			default:
 				all = append(all, common{at: i, name: d.Name, evr: normalEVR(*d.EVR), below: flags == rpm.Less})
 			}

@@ -40,15 +40,16 @@ type pooled struct {
 	host  pid     // the last of the installed packages
 	ranks map[string]archRank
 
-	names   map[string]nameID
-	byName  []named
-	depIDs  map[depKey]depID
-	deps    []dep
-	files   *fileIndex
-	laws    []law
-	weakly  []pid // packages that supplement or enhance others
-	obsolet map[string][]pid
-	updates map[pid][]pid // installed packages and what obsoletes them, by policy
+	names      map[string]nameID
+	byName     []named
+	provisions []provide // the first is none
+	depIDs     map[depKey]depID
+	deps       []dep
+	files      *fileIndex
+	laws       []law
+	weakly     []pid // packages that supplement or enhance others
+	obsolet    map[string][]pid
+	updates    map[pid][]pid // installed packages and what obsoletes them, by policy
 
 	unwanted []bool  // packages that come by no weak dependency; made with the first job that wants these
 	idle     *solver // its memory serves the next Solve
@@ -64,8 +65,6 @@ func NewPool(o PoolOptions) *Pool {
 		count += len(r.Packages)
 	}
 	p.pkgs = make([]entry, 1, count)
-	p.names = make(map[string]nameID, 8*count)
-	p.byName = make([]named, 1, 8*count)
 	p.depIDs, p.deps = map[depKey]depID{}, make([]dep, 1)
 	for _, q := range byName(o.Installed) {
 		p.pkgs = append(p.pkgs, entry{Package: q, rank: p.ranks[q.Arch], priority: -rpm.DefaultPriority})

@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -12,14 +13,26 @@ type nameID = int32
 
 // named is what the pool knows of a name.
 type named struct {
-	pkgs     []pid     // packages of that name
-	provides []provide // packages that provide it, in the order of their numbers
+	pkgs        []pid // packages of that name
+	first, last int32 // in Pool.provisions, of the packages that provide it, in the order of their numbers
 }
 
 // provide is a package and the way in which it provides a name.
 type provide struct {
-	pkg pid
-	dep *rpm.Dep
+	pkg  pid
+	dep  *rpm.Dep
+	next int32 // of the same name
+}
+
+// providesOf gives the packages that provide a name, each as often as it does.
+func (p *Pool) providesOf(name nameID) iter.Seq[provide] {
+	return func(yield func(provide) bool) {
+		for at := p.byName[name].first; at != 0; at = p.provisions[at].next {
+			if !yield(p.provisions[at]) {
+				return
+			}
+		}
+	}
 }
 
 // depID numbers dependencies that are written alike. 0 is none.
@@ -51,64 +64,40 @@ func (p *Pool) nameOf(s string) nameID {
 	return id
 }
 
-// indexProvides goes over all provides twice: to count them for each name, and to put them in place.
+// indexProvides lists for each name the packages that have it and those that provide it.
 func (p *Pool) indexProvides() {
-	var ids []nameID
-	provides := make([]int32, 0, cap(p.byName))
-	pkgs := make([]int32, 0, cap(p.byName))
-	count := func(counts []int32, id nameID) []int32 {
-		for int(id) >= len(counts) {
-			counts = append(counts, 0)
-		}
-		counts[id]++
-		return counts
+	count := 1
+	for i := range p.pkgs[1:] {
+		count += len(p.pkgs[i+1].Provides) + 1
 	}
-	total := 0
+	p.provisions = make([]provide, 1, count)
+	p.names = make(map[string]nameID, count/2)
+	p.byName = make([]named, 1, count/2)
 	for i := pid(1); i < pid(len(p.pkgs)); i++ {
 		e := &p.pkgs[i]
 		e.name = p.nameOf(e.Name)
 		if !p.indexed(i) {
 			continue
 		}
-		pkgs = count(pkgs, e.name)
-		for _, d := range e.Provides {
-			id := p.nameOf(d.Name)
-			ids = append(ids, id)
-			provides = count(provides, id)
-		}
-		if !e.providesItself() {
-			provides = count(provides, e.name)
-			total++
-		}
-	}
-	p.allot(provides, len(ids)+total, pkgs)
-	for i := pid(1); i < pid(len(p.pkgs)); i++ {
-		e := &p.pkgs[i]
-		if !p.indexed(i) {
-			continue
-		}
-		for k := range e.Provides {
-			n := &p.byName[ids[0]]
-			n.provides = append(n.provides, provide{i, &e.Provides[k]})
-			ids = ids[1:]
-		}
 		n := &p.byName[e.name]
 		n.pkgs = append(n.pkgs, i)
+		for k := range e.Provides {
+			p.provide(i, &e.Provides[k])
+		}
 		if !e.providesItself() {
-			n.provides = append(n.provides, provide{i, &rpm.Dep{Name: e.Name, EVR: &e.EVR, Flags: rpm.Equal}})
+			p.provide(i, &rpm.Dep{Name: e.Name, EVR: &e.EVR, Flags: rpm.Equal})
 		}
 	}
 }
 
-// allot gives each name the room that it needs, of one piece.
-func (p *Pool) allot(provides []int32, total int, pkgs []int32) {
-	all := make([]provide, total)
-	for id, n := range provides {
-		p.byName[id].provides, all = all[:0:n], all[n:]
-	}
-	everyone := make([]pid, len(p.pkgs))
-	for id, n := range pkgs {
-		p.byName[id].pkgs, everyone = everyone[:0:n], everyone[n:]
+func (p *Pool) provide(i pid, d *rpm.Dep) {
+	id := p.nameOf(d.Name)
+	at := int32(len(p.provisions))
+	p.provisions = append(p.provisions, provide{pkg: i, dep: d})
+	if n := &p.byName[id]; n.first == 0 {
+		n.first, n.last = at, at
+	} else {
+		p.provisions[n.last].next, n.last = at, at
 	}
 }
 
@@ -174,7 +163,7 @@ func (p *Pool) providers(id depID) []pid {
 
 func (p *Pool) plainProviders(d rpm.Dep) (who []pid, always bool) {
 	if id, ok := p.names[d.Name]; ok {
-		for _, pr := range p.byName[id].provides {
+		for pr := range p.providesOf(id) {
 			if (len(who) == 0 || who[len(who)-1] != pr.pkg) && meets(*pr.dep, d) {
 				who = append(who, pr.pkg)
 			}

@@ -10,7 +10,7 @@ func (s *solver) successors(i pid, any bool) []pid {
 	replaced := false
 	e := &s.pkgs[i]
 	seen := pid(0)
-	for _, pr := range s.byName[e.name].provides {
+	for pr := range s.providesOf(e.name) {
 		q := pr.pkg
 		if q == i || q == seen || !s.installed(q) && s.pkgs[q].hidden {
 			continue
