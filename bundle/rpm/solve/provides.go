@@ -72,7 +72,7 @@ func (p *Pool) indexProvides() {
 	}
 	p.provisions = make([]provide, 1, count)
 	p.names = make(map[string]nameID, count/2)
-	p.byName = make([]named, 1, count/2)
+	p.byName = make([]named, 1, count/2+1)
 	for i := pid(1); i < pid(len(p.pkgs)); i++ {
 		e := &p.pkgs[i]
 		e.name = p.nameOf(e.Name)
