@@ -38,10 +38,19 @@ var (
 
 // Inputs expands the part of the manifest that decides what a bundle holds. A variable without a value is an error at
 // the place that uses it. Mirrors leave no trace in Variables, for they leave none in a bundle.
-func (m *Manifest) Inputs(v *Vars) (*Inputs, error) {
+func (m *Manifest) Inputs(v *Vars) (*Inputs, error) { return m.expandInputs(v, true) }
+
+// Made is Inputs without Mirrors, for a bundle that is made: its index records the variables that the artifacts used, and
+// none of those that led to mirrors.
+func (m *Manifest) Made(v *Vars) (*Inputs, error) { return m.expandInputs(v, false) }
+
+func (m *Manifest) expandInputs(v *Vars, mirrors bool) (*Inputs, error) {
 	used := make(map[string]string)
 	d := decoder{file: m.File, value: v.lookup(""), used: used}
 	in := d.inputs(m.root)
+	if mirrors {
+		in.Mirrors = d.mirrors(m.root)
+	}
 	if err := d.err(); err != nil {
 		return nil, err
 	}
@@ -60,16 +69,21 @@ func (d *decoder) inputs(root *node) *Inputs {
 	if a := d.object(root.lookup("artifacts"), nil, "hashicorp", "providers", "rpms", "containers", "files"); a != nil {
 		in.Artifacts = d.artifacts(a, in.Platform)
 	}
+	return in
+}
+
+func (d *decoder) mirrors(root *node) []Mirror {
+	var out []Mirror
 	used := d.used
 	d.used = nil
 	for _, item := range d.list(root.lookup("mirrors")) {
 		if n := d.object(item, []string{"from", "to"}); n != nil {
 			url := prefix(location("http", "https"))
-			in.Mirrors = append(in.Mirrors, Mirror{From: d.text(n.lookup("from"), url), To: d.texts(n.lookup("to"), url)})
+			out = append(out, Mirror{From: d.text(n.lookup("from"), url), To: d.texts(n.lookup("to"), url)})
 		}
 	}
 	d.used = used
-	return in
+	return out
 }
 
 func (d *decoder) artifacts(a *node, platform string) Artifacts {

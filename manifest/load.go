@@ -81,6 +81,7 @@ func (d *decoder) document(root *node) {
 	d.literal(root.lookup("schema"), oneOf(Schema))
 	d.defaults(root.lookup("vars"))
 	d.inputs(root)
+	d.mirrors(root)
 	d.store(root.lookup("store"))
 	d.cloud(root.lookup("cloud"), &Cloud{})
 	if images := root.lookup("images"); d.is(images, kindMap) {

@@ -67,8 +67,8 @@ from nothing else.` + "\n" + exitStatus,
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "tell every request and every line that scripts print")
 	f.StringArrayVar(&a.pubkeys, "pubkey", nil, "public key `FILE` or text to trust; repeatable (default $OFFBAKE_PUBKEY)")
 	f.StringVar(&a.key, "key", "", "secret key `FILE` to sign with (default $OFFBAKE_KEY)")
-	root.AddCommand(a.lockCmd(), a.fetchCmd(), a.keygenCmd(), a.verifyCmd(), a.lsCmd(), a.diffCmd(), a.extractCmd(), a.pushCmd(),
-		a.serveCmd(), a.bakeCmd(), a.baseCmd(), a.cleanCmd(), a.sandboxCmd(), a.versionCmd())
+	root.AddCommand(a.lockCmd(), a.fetchCmd(), a.keygenCmd(), a.verifyCmd(), a.lsCmd(), a.diffCmd(), a.whyCmd(), a.extractCmd(),
+		a.pushCmd(), a.serveCmd(), a.bakeCmd(), a.baseCmd(), a.cleanCmd(), a.sandboxCmd(), a.versionCmd())
 	return root
 }
 
