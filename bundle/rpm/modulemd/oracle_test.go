@@ -3,6 +3,7 @@ package modulemd_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -105,11 +106,12 @@ func (r testRepo) load(tb testing.TB, dir string) modulemd.RepoIndex {
 
 // question is what is asked of dnf and of us.
 type question struct {
-	repos  []testRepo
-	enable []string
+	repos    []testRepo
+	enable   []string
+	platform string // "" means el8
 }
 
-const platform = "platform:el8"
+func (q question) platformOr8() string { return cmp.Or(q.platform, "platform:el8") }
 
 // answer is what comes of a question. Errors are told apart no further than both sides can.
 type answer struct {
@@ -165,7 +167,7 @@ func (d *dnf) ask(tb testing.TB, q question, dirs []string) answer {
 		Platform string   `json:"platform"`
 		Repos    []repo   `json:"repos"`
 		Enable   []string `json:"enable"`
-	}{platform, nil, append([]string{}, q.enable...)}
+	}{q.platformOr8(), nil, append([]string{}, q.enable...)}
 	for i, r := range q.repos {
 		request.Repos = append(request.Repos, repo{r.id, dirs[i], r.hotfixes})
 	}
@@ -204,7 +206,7 @@ func (a answer) normal() answer {
 // our answers a question with this package.
 func our(tb testing.TB, q question, dirs []string) (answer, error) {
 	tb.Helper()
-	o := modulemd.Options{Enable: q.enable, Platform: platform}
+	o := modulemd.Options{Enable: q.enable, Platform: q.platformOr8()}
 	var a answer
 	for i, r := range q.repos {
 		idx := r.load(tb, dirs[i])

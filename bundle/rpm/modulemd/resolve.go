@@ -182,7 +182,7 @@ func (r *resolver) solve() (live []int, warnings []string, err error) {
 		case i == 0 || i == r.problem.platform:
 		case enabled && b.Stream.Stream == stream:
 			r.jobs = append(r.jobs, job{b.Name, stream, false})
-		case !enabled && r.defaults[b.Name].Stream == b.Stream.Stream && b.Stream.Stream != "":
+		case !enabled && r.defaults[b.Name].Stream == b.Stream.Stream: // a stream "" is the default of a module without
 			r.jobs = append(r.jobs, job{b.Name, b.Stream.Stream, true})
 		}
 	}
@@ -253,7 +253,7 @@ func (r *resolver) streams(active []bool) []Active {
 		}
 	}
 	for i, b := range r.builds {
-		if active[i] && r.enabled[b.Name] == b.Stream.Stream {
+		if stream, found := r.enabled[b.Name]; found && active[i] && stream == b.Stream.Stream {
 			follow(i)
 		}
 	}

@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v3"
 )
 
 // kind is what a YAML value is, in words that a message can use.
@@ -46,10 +43,8 @@ func (n *node) lookup(key string) *node {
 	return nil
 }
 
-const (
-	maxDepth  = 64  // levels
-	maxIndent = 256 // columns before the first word of a line
-)
+// maxDepth bounds the levels of a document.
+const maxDepth = 64
 
 // document is the text of one YAML document.
 type document struct {
@@ -110,130 +105,63 @@ func hasContent(text []byte) bool {
 	return false
 }
 
-// parse reads a document into a tree; nil for one without content. An error says that it is no YAML.
+// parse reads a document into a tree; nil for one without content. An error says that it is no YAML. The reader is the one
+// that libmodulemd has, libyaml, in Go.
 func (d document) parse() (*node, error) {
 	if !utf8.Valid(d.text) || bytes.IndexByte(d.text, 0) >= 0 {
 		return nil, fmt.Errorf("reading the document at line %d: want text in UTF-8", d.line)
 	}
-	tokens := lexer.Tokenize(string(d.text))
-	if err := d.checkTokens(tokens); err != nil {
-		return nil, err
+	var root yaml.Node
+	err := yaml.NewDecoder(bytes.NewReader(d.text)).Decode(&root)
+	if errors.Is(err, io.EOF) {
+		return nil, nil
 	}
-	f, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		var e yaml.Error
-		if !errors.As(err, &e) || e.GetToken() == nil {
-			return nil, fmt.Errorf("reading the document at line %d: not YAML", d.line)
-		}
-		return nil, d.errorAt(e.GetToken(), "not YAML: "+e.GetMessage())
+		return nil, fmt.Errorf("reading the document at line %d: %w", d.line, plainError(err))
 	}
-	for _, doc := range f.Docs {
-		if doc.Body != nil {
-			return grow(doc.Body, 0)
-		}
-	}
-	return nil, nil
-}
-
-// checkTokens refuses what would take the parser long or deep: its time grows with the square of the depth.
-func (d document) checkTokens(tokens token.Tokens) error {
-	if bad := tokens.InvalidToken(); bad != nil {
-		return d.errorAt(bad, "not YAML: "+bad.Error)
-	}
-	flow, dashes, row := 0, 0, 0
-	for _, t := range tokens {
-		switch t.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			flow++
-		case token.MappingEndType, token.SequenceEndType:
-			flow--
-		}
-		first := t.Position.Line != row
-		row = t.Position.Line
-		switch {
-		case t.Type == token.SequenceEntryType && !first:
-			dashes++
-		case first:
-			dashes = 0
-		}
-		if flow > maxDepth || dashes > maxDepth || flow == 0 && first && t.Position.Column > maxIndent {
-			return d.errorAt(t, "nested too deep")
-		}
-	}
-	return nil
-}
-
-// errorAt places a problem in the file. What the source says there is not repeated: it may be long, or not for terminals.
-func (d document) errorAt(t *token.Token, what string) error {
-	if i := strings.IndexAny(what, "\"`'\n"); i >= 0 {
-		what = strings.TrimSpace(what[:i])
-	}
-	return fmt.Errorf("reading line %d: %s", d.line+t.Position.Line-1, what)
-}
-
-var errDeep = errors.New("nested too deep")
-
-// grow turns a parsed value and all below it into ours.
-func grow(v ast.Node, depth int) (*node, error) {
-	if depth > maxDepth {
-		return nil, errDeep
-	}
-	switch v := v.(type) {
-	case *ast.MappingNode:
-		return growMap(v.Values, depth)
-	case *ast.MappingValueNode:
-		return growMap([]*ast.MappingValueNode{v}, depth)
-	case *ast.SequenceNode:
-		n := &node{kind: kindList}
-		for _, item := range v.Values {
-			child, err := grow(item, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			n.items = append(n.items, child)
-		}
-		return n, nil
-	case *ast.AnchorNode:
-		return grow(v.Value, depth+1)
-	case *ast.TagNode:
-		return grow(v.Value, depth+1)
-	case *ast.AliasNode, *ast.MergeKeyNode:
-		return &node{kind: kindOther}, nil
-	}
-	return &node{kind: kindScalar, text: scalar(v)}, nil
-}
-
-func growMap(values []*ast.MappingValueNode, depth int) (*node, error) {
-	n := &node{kind: kindMap}
-	for _, v := range values {
-		child, err := grow(v.Value, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		n.keys = append(n.keys, scalar(v.Key))
-		n.items = append(n.items, child)
+	n, err := grow(&root, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading the document at line %d: %w", d.line, err)
 	}
 	return n, nil
 }
 
-// scalar is the text of a scalar. A value that is not there is the empty text.
-func scalar(v ast.Node) string {
-	switch v := v.(type) {
-	case nil:
-		return ""
-	case *ast.StringNode:
-		return v.Value
-	case *ast.LiteralNode:
-		return v.Value.Value
-	case *ast.NullNode:
-		if v.Token != nil && v.Token.Type == token.ImplicitNullType {
-			return ""
+// plainError leaves out what the reader's message quotes: it may be long, or not for terminals.
+func plainError(err error) error {
+	text := err.Error()
+	if i := strings.IndexAny(text, "\"`'\n"); i >= 0 {
+		text = strings.TrimSpace(text[:i])
+	}
+	return errors.New("not YAML: " + strings.TrimPrefix(text, "yaml: "))
+}
+
+// grow turns a parsed value and all below it into ours.
+func grow(v *yaml.Node, depth int) (*node, error) {
+	if depth > maxDepth {
+		return nil, errors.New("nested too deep")
+	}
+	n := &node{text: v.Value, kind: kindScalar}
+	switch v.Kind {
+	case yaml.DocumentNode:
+		return grow(v.Content[0], depth)
+	case yaml.MappingNode:
+		n.kind = kindMap
+	case yaml.SequenceNode:
+		n.kind = kindList
+	case yaml.AliasNode:
+		n.kind = kindOther
+		return n, nil
+	}
+	for i, child := range v.Content {
+		if n.kind == kindMap && i%2 == 0 {
+			n.keys = append(n.keys, child.Value)
+			continue
 		}
-	case *ast.MappingKeyNode:
-		return scalar(v.Value)
+		item, err := grow(child, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		n.items = append(n.items, item)
 	}
-	if t := v.GetToken(); t != nil {
-		return t.Value
-	}
-	return ""
+	return n, nil
 }
