@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -29,7 +30,8 @@ const (
 
 // ReadInstalled reads what a host has installed, as Query prints it, compressed or not. Files may be
 // left out; those that are there count as provided. Of a Package only name, version, architecture, dependencies and Files
-// are set. What is no such listing is an error that names the line.
+// are set. Public keys, which rpm keeps as packages named gpg-pubkey, are left out. What is no such listing is an error
+// that names the line.
 func ReadInstalled(r io.Reader) ([]*Package, error) {
 	plain, err := decompress(r)
 	if err != nil {
@@ -54,7 +56,7 @@ func ReadInstalled(r io.Reader) ([]*Package, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading installed packages: after line %d: %w", n, err)
 	}
-	return p.packages, nil
+	return slices.DeleteFunc(p.packages, func(p *Package) bool { return p.Name == "gpg-pubkey" }), nil
 }
 
 type installedParser struct {

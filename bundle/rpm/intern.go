@@ -19,13 +19,19 @@ type interner struct {
 }
 
 const (
-	internSlots  = 1 << 16
+	minSlots     = 1 << 8
+	maxSlots     = 1 << 16
 	internBlock  = 32 << 10 // bytes
 	internedEVRs = 256
 )
 
-func newInterner() *interner {
-	return &interner{seed: maphash.MakeSeed(), strings: make([]string, internSlots), evrs: make([]*EVR, internSlots)}
+// newInterner is one for a document of so many bytes, negative when nobody knows.
+func newInterner(size int64) *interner {
+	slots := int64(minSlots)
+	for slots < maxSlots && (size < 0 || slots < size/64) {
+		slots *= 2
+	}
+	return &interner{seed: maphash.MakeSeed(), strings: make([]string, slots), evrs: make([]*EVR, slots)}
 }
 
 // text is s as a string.
@@ -33,7 +39,7 @@ func (n *interner) text(s []byte) string {
 	if len(s) == 0 {
 		return ""
 	}
-	slot := &n.strings[maphash.Bytes(n.seed, s)%internSlots]
+	slot := &n.strings[maphash.Bytes(n.seed, s)%uint64(len(n.strings))]
 	if *slot != string(s) {
 		*slot = n.add(s)
 	}
@@ -41,7 +47,7 @@ func (n *interner) text(s []byte) string {
 }
 
 func (n *interner) add(s []byte) string {
-	if len(s) > internBlock/8 {
+	if len(s) > internBlock/8 { // rare, and would waste the rest of a block
 		return string(s)
 	}
 	if n.block.Len()+len(s) > n.block.Cap() {
@@ -56,7 +62,7 @@ func (n *interner) add(s []byte) string {
 // evr is a version of its parts.
 func (n *interner) evr(epoch, version, release []byte) *EVR {
 	n.key = append(append(append(append(append(n.key[:0], epoch...), 0), version...), 0), release...)
-	slot := &n.evrs[maphash.Bytes(n.seed, n.key)%internSlots]
+	slot := &n.evrs[maphash.Bytes(n.seed, n.key)%uint64(len(n.evrs))]
 	if e := *slot; e != nil && e.Epoch == string(epoch) && e.Version == string(version) && e.Release == string(release) {
 		return e
 	}

@@ -20,9 +20,10 @@ type primaryParser struct {
 	collect bool // the text of the element that is being read is wanted
 }
 
-// parsePrimary calls add for every package of a primary.xml, in its order.
-func parsePrimary(r io.Reader, add func(*Package) error) error {
-	p := &primaryParser{add: add, shared: newInterner()}
+// parsePrimary calls add for every package of a primary.xml, in its order. size is about that of the document, in bytes;
+// negative when nobody knows.
+func parsePrimary(r io.Reader, size int64, add func(*Package) error) error {
+	p := &primaryParser{add: add, shared: newInterner(size)}
 	return walkXML(r, p.token)
 }
 

@@ -91,7 +91,7 @@ func loadRepo(ctx context.Context, opts RepoOptions, open Opener) (*Repo, error)
 		return nil, err
 	}
 	err := repo.read(ctx, "primary", open, func(r io.Reader) error {
-		return parsePrimary(r, func(p *Package) error {
+		return parsePrimary(r, repo.records["primary"].openSize, func(p *Package) error {
 			if len(repo.Packages) >= opts.MaxPackages {
 				return fmt.Errorf("got more than %d packages: %w", opts.MaxPackages, errTooLarge)
 			}

@@ -20,8 +20,8 @@ const (
 	maxSignatures    = 16
 )
 
-// checkRepomd checks the detached signature of a repository's repomd.xml. As with packages, signatures of unknown keys do
-// no harm beside a good one, and every signature of a known key must be good.
+// checkRepomd checks the detached signature of a repository's repomd.xml. Several keys may have signed: signatures of
+// unknown keys do no harm beside a good one, and every signature of a known key must be good.
 func checkRepomd(ctx context.Context, repomd []byte, k *Keyring, open Opener) error {
 	body, err := open(ctx, repomdSignature)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -50,16 +50,16 @@ func checkDetached(doc, text []byte, k *Keyring) error {
 	reason := ErrUnsigned
 	good := false
 	for _, s := range signatures {
+		if err := s.checkMaker(k); err != nil {
+			reason = err
+			continue
+		}
 		sum := s.newHash()
 		sum.Write(doc)
-		switch _, err := s.check(sum, k); {
-		case err == nil:
-			good = true
-		case errors.Is(err, ErrUnknownKey):
-			reason = err
-		default:
+		if _, err := s.check(sum, k); err != nil {
 			return err
 		}
+		good = true
 	}
 	if !good {
 		return reason
