@@ -27,6 +27,16 @@ func (p *packages) choose(ctx context.Context) ([]choice, []string, error) {
 		return nil, nil, err
 	}
 	job := Job(p.in)
+	warnings := p.idle(o.Installed)
+	streams, err := p.streams(o.Installed)
+	if err != nil {
+		return nil, nil, err
+	}
+	if streams != nil {
+		o.Hidden = streams.Hidden
+		job.Install = append(job.Install, streams.Install...)
+		warnings = append(warnings, streams.Warnings...)
+	}
 	t, err := solve.NewPool(o).Solve(job)
 	var unsolved *solve.Error
 	if errors.As(err, &unsolved) {
@@ -42,7 +52,7 @@ func (p *packages) choose(ctx context.Context) ([]choice, []string, error) {
 	for _, change := range t.Upgrade {
 		choices = append(choices, choice{change.Package, from[change.Repo]})
 	}
-	return choices, p.idle(o.Installed), nil
+	return choices, warnings, nil
 }
 
 // idle warns of names in rpms.upgrade that the base does not have.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/offbake/offbake/bundle/fetch"
 	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/rpm/modulemd"
 	"github.com/offbake/offbake/internal/transport"
 	"github.com/offbake/offbake/manifest"
 )
@@ -21,14 +22,15 @@ import (
 // in the middle of a change, with the list of one day and the files of another, is left for the next one.
 type repository struct {
 	*resolver
-	entry  manifest.Repo
-	keys   *rpm.Keyring // of packages; nil where their signatures are not to be checked
-	signer *rpm.Keyring // of repomd.xml; nil as well
-	loaded *rpm.Repo
-	home   int    // the place that loaded came from
-	digest string // of its repomd.xml
-	tried  map[int]bool
-	errs   []error // of places that could not be used
+	entry   manifest.Repo
+	keys    *rpm.Keyring // of packages; nil where their signatures are not to be checked
+	signer  *rpm.Keyring // of repomd.xml; nil as well
+	loaded  *rpm.Repo
+	modules *modulemd.Index // nil where it has none
+	home    int             // the place that loaded came from
+	digest  string          // of its repomd.xml
+	tried   map[int]bool
+	errs    []error // of places that could not be used
 }
 
 const repomd = "repodata/repomd.xml"
@@ -101,7 +103,11 @@ func (r *repository) try(ctx context.Context, places []string) error {
 	if err != nil {
 		return refusedRPM(err)
 	}
-	r.loaded, r.digest = loaded, digest
+	modules, err := r.readModules(ctx, loaded)
+	if err != nil {
+		return err
+	}
+	r.loaded, r.modules, r.digest = loaded, modules, digest
 	return nil
 }
 

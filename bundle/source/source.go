@@ -59,10 +59,11 @@ func (res *Resolution) hold(blobs []*fetch.Blob) error {
 	return errors.Join(errs...)
 }
 
-// Resolve finds out what every entry of the inputs stands for. Everything is downloaded into the cache: sizes, the
-// signers of RPMs and digests at first use are known only then. An entry that fails stops no other; the error joins all
-// failures in the manifest's order, each `locking "consul 1.6.1": cause`. Causes are those of package fetch and package
-// rpm, and *SignatureError.
+// Resolve finds out what every entry of the inputs stands for; of RPMs, all that is needed to install them on the base.
+// What vendors' metadata does not tell is downloaded into the cache: sizes, the signers of RPMs and digests at first use
+// are known only then. An entry that fails stops no other; the error joins all failures in the manifest's order, each
+// `locking "consul 1.6.1": cause`. Causes are those of package fetch, package rpm and package modulemd, *SignatureError,
+// *UnsolvableError, which has several lines, and *manifest.Error.
 func Resolve(ctx context.Context, f *fetch.Fetcher, in *manifest.Inputs) (*Resolution, error) {
 	if n := len(in.Artifacts.Containers); n > 0 {
 		return nil, manifestError("artifacts.containers", "containers are not supported by this version")
@@ -76,9 +77,6 @@ func Resolve(ctx context.Context, f *fetch.Fetcher, in *manifest.Inputs) (*Resol
 		results = append(results, packages.resolve(ctx)...)
 	}
 	res := &Resolution{Warnings: in.Warnings(), Blobs: map[string]*fetch.Blob{}}
-	if len(in.Artifacts.RPMs.Modules) > 0 {
-		res.Warnings = append(res.Warnings, "rpms.modules is not looked at by this version: packages are taken as listed")
-	}
 	var errs []error
 	for _, j := range results {
 		res.Rows = append(res.Rows, j.rows...)

@@ -49,7 +49,10 @@ func (w whence) barred(p *rpm.Package) string {
 	case slices.ContainsFunc(w.o.Exclude, func(spec string) bool { return named(p, spec) }):
 		return "is excluded by rpms.exclude"
 	case w.o.Hidden != nil && w.o.Hidden(p):
-		return "belongs to a module stream that is not enabled, or is hidden by one (rpms.modules)"
+		if stream := w.stream(p); stream != "" {
+			return "belongs to " + stream + ", which rpms.modules does not enable"
+		}
+		return "is hidden by a module that is enabled"
 	}
 	return ""
 }

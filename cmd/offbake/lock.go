@@ -17,7 +17,8 @@ func (a *app) lockCmd() *cobra.Command {
 		Use:   "lock",
 		Short: "Resolve the manifest and pin every outside file in manifest.lock",
 		Long: `Asks the vendors for what manifest.yaml names, checks their signatures, and writes manifest.lock beside it: URL,
-size, digest and how it was verified, for every file. What vendors do not tell is learned by downloading into the cache.` +
+size, digest and how it was verified, for every file. What vendors do not tell is learned by downloading into the cache.
+Of RPMs it pins all that rpms.install needs beyond rpms.base, or lists what no repository has.` +
 			"\n" + exitStatus,
 		Example: "  offbake lock -f manifest.yaml --var consul_version=1.6.1",
 		Args:    usageArgs(cobra.NoArgs),
