@@ -20,10 +20,10 @@ import (
 
 // Types and tags of header entries, as in rpmtag.h.
 const (
-	int16Type, int32Type, stringType, binType, arrayType = 3, 4, 6, 7, 8
+	int16Type, int32Type, int64Type, stringType, binType, arrayType, i18nType = 3, 4, 5, 6, 7, 8, 9
 
-	dsaTag, rsaTag, sha1Tag, sha256Tag, openPGPTag = 267, 268, 269, 273, 278
-	sizeTag, pgpTag, md5Tag, gpgTag                = 1000, 1002, 1004, 1005
+	dsaTag, rsaTag, sha1Tag, sha256Tag, openPGPTag, sha3Tag = 267, 268, 269, 273, 278, 279
+	sizeTag, pgpTag, md5Tag, gpgTag                         = 1000, 1002, 1004, 1005
 )
 
 // item is an entry of a crafted header structure.
@@ -59,7 +59,7 @@ func craft(region int, items ...item) []byte {
 		}
 	}
 	for _, it := range items {
-		for align := map[int]int{int16Type: 2, int32Type: 4}[it.kind]; align > 0 && len(data)%align != 0; {
+		for align := map[int]int{int16Type: 2, int32Type: 4, int64Type: 8}[it.kind]; align > 0 && len(data)%align != 0; {
 			data = append(data, 0)
 		}
 		entry(it.tag, it.kind, len(data), it.count)
@@ -259,4 +259,12 @@ func (g *gpgHome) rpmsign(fingerprint string, file []byte, args ...string) []byt
 		g.tb.Fatal(err)
 	}
 	return signed
+}
+
+// gpgDSA makes a DSA key with gpg, and returns it with a way to sign.
+func gpgDSA(tb testing.TB) (public []byte, sign func(data []byte) []byte) {
+	tb.Helper()
+	gpg := newGPG(tb)
+	key := gpg.newKey("dsa1024", "sign")
+	return gpg.public(key), func(data []byte) []byte { return gpg.sign(key, data) }
 }

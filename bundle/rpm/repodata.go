@@ -74,14 +74,7 @@ func writeDeps(x *xmlWriter, element string, deps []Dep) {
 	for _, d := range deps {
 		attrs := []string{"name", d.Name}
 		if d.EVR != nil {
-			epoch := d.EVR.Epoch
-			if epoch == "" {
-				epoch = "0"
-			}
-			attrs = append(attrs, "flags", d.Flags.String(), "epoch", epoch, "ver", d.EVR.Version)
-			if d.EVR.Release != "" {
-				attrs = append(attrs, "rel", d.EVR.Release)
-			}
+			attrs = append(append(attrs, "flags", d.Flags.String()), versionAttrs(*d.EVR)...)
 		}
 		if d.Flags&Pre != 0 && element == "rpm:requires" {
 			attrs = append(attrs, "pre", "1")
@@ -89,6 +82,24 @@ func writeDeps(x *xmlWriter, element string, deps []Dep) {
 		x.empty("rpm:entry", attrs...)
 	}
 	x.close(element)
+}
+
+// versionAttrs are the parts of a dependency's version that are there.
+func versionAttrs(v EVR) []string {
+	if v == (EVR{}) {
+		return nil
+	}
+	attrs := []string{"epoch", v.Epoch}
+	if v.Epoch == "" {
+		attrs[1] = "0"
+	}
+	if v.Version != "" {
+		attrs = append(attrs, "ver", v.Version)
+	}
+	if v.Release != "" {
+		attrs = append(attrs, "rel", v.Release)
+	}
+	return attrs
 }
 
 func writeFile(x *xmlWriter, f File) {
@@ -108,25 +119,26 @@ func isPrimaryFile(path string) bool {
 }
 
 // listedRequires are the requirements that metadata lists: without those on rpm's own features, those that the package
-// meets itself, and repetitions; of glibc's symbol versions only the newest, which implies the others.
+// meets itself, and those that repeat the one before of that name; of glibc's symbol versions only the newest, which implies
+// the others.
 func (h *Header) listedRequires() []Dep {
-	own := map[string]bool{}
+	own, files := map[string]bool{}, map[string]bool{}
 	for _, p := range h.Provides {
 		own[depKey(p)] = true
 	}
 	for _, f := range h.Files {
 		if isPrimaryFile(f.Path) {
-			own[f.Path] = true
+			files[f.Path] = true
 		}
 	}
-	seen := map[string]Flags{}
+	last := map[string]Dep{} // by name, the one before
 	var listed []Dep
 	var libc *Dep
 	for _, r := range h.Requires {
 		key := depKey(r)
-		flags, again := seen[key]
+		before, again := last[r.Name]
 		switch {
-		case strings.HasPrefix(r.Name, "rpmlib("), own[key], again && flags == r.Flags:
+		case strings.HasPrefix(r.Name, "rpmlib("), own[key], files[r.Name], again && before.Flags == r.Flags && depKey(before) == key:
 			continue
 		case strings.HasPrefix(r.Name, "libc.so.6"):
 			if libc == nil || newerSymbols(r.Name, libc.Name) {
@@ -134,7 +146,7 @@ func (h *Header) listedRequires() []Dep {
 			}
 			continue
 		}
-		seen[key] = r.Flags
+		last[r.Name] = r
 		listed = append(listed, r)
 	}
 	if libc != nil {
@@ -151,8 +163,12 @@ func depKey(d Dep) string {
 	return d.Name + " " + d.Flags.String() + " " + d.EVR.Epoch + ":" + d.EVR.Version + "-" + d.EVR.Release
 }
 
-// newerSymbols compares the symbol versions of libc.so.6(GLIBC_2.4)(64bit) and the like: digits are what counts.
+// newerSymbols compares the symbol versions of libc.so.6(GLIBC_2.4)(64bit) and the like: digits are what counts. The bare name
+// is older than all.
 func newerSymbols(a, b string) bool {
+	if bare := !strings.Contains(b, "("); bare != !strings.Contains(a, "(") {
+		return bare
+	}
 	return compareSegments(symbolVersion(a), symbolVersion(b)) > 0
 }
 

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/sha256"
+	"crypto/sha3"
+	"crypto/sha512"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,14 +86,16 @@ func payloadOf(s string) ([]byte, []item) {
 func TestVerifyForms(t *testing.T) {
 	rsaKey, edKey := newKey(t, packet.PubKeyAlgoRSA, 0), newKey(t, packet.PubKeyAlgoEdDSA, 0)
 	sub, stranger := withSubkey(t), newKey(t, packet.PubKeyAlgoEdDSA, 0)
-	gpg, ecKey := newGPG(t), newKey(t, packet.PubKeyAlgoECDSA, 0)
-	dsaKey := gpg.newKey("dsa1024", "sign")
-	dsaSign := func(data []byte) []byte { return gpg.sign(dsaKey, data) }
-	keys := keyring(t, append(append([]byte("text before\n"), armored(t, rsaKey, edKey, ecKey, sub)...), gpg.public(dsaKey)...))
+	dsaPublic, dsaSign := gpgDSA(t)
+	ecKey := newKey(t, packet.PubKeyAlgoECDSA, 0)
+	keys := keyring(t, append(append([]byte("text before\n"), armored(t, rsaKey, edKey, ecKey, sub)...), dsaPublic...))
 
 	payload, digest := payloadOf("the payload")
 	withDigest, without, plain := minimal(digest...), minimal(), minimal(digest[0])
 	both := func(header []byte) []byte { return append(bytes.Clone(header), payload...) }
+	sum512, sum3 := sha512.Sum512(payload), sha3.Sum256(payload)
+	with512, with3 := minimal(text(5121, fmt.Sprintf("%x", sum512))), minimal(text(5123, fmt.Sprintf("%x", sum3)))
+	uncompressed := minimal(texts(5092, strings.Repeat("0", 64)), int32s(5093, 8), texts(5097, fmt.Sprintf("%x", sha256.Sum256(payload))))
 	b64 := base64.StdEncoding.EncodeToString
 	for _, tt := range []struct {
 		form    string
@@ -114,6 +119,13 @@ func TestVerifyForms(t *testing.T) {
 		{"a payload digest without algorithm, as rpm 6 has", []item{bin(dsaTag, signV4(t, edKey, plain, time.Time{}))}, plain, 4, ""},
 		{"rpm 6, beside a stranger's", []item{texts(openPGPTag, b64(signV4(t, stranger, withDigest, time.Time{})),
 			b64(signV4(t, edKey, withDigest, time.Time{})))}, withDigest, 4, edKey.PrimaryKey.KeyIdString()},
+		{"rpm 6, beside one of version 6", []item{texts(openPGPTag, b64([]byte{0xc2, 3, 6, 0, 27}),
+			b64(signV4(t, edKey, withDigest, time.Time{})))}, withDigest, 4, edKey.PrimaryKey.KeyIdString()},
+		{"rpm 6's SHA-512 of the payload", []item{bin(dsaTag, signV4(t, edKey, with512, time.Time{}))}, with512, 4, ""},
+		{"rpm 6's SHA3-256 of the payload", []item{bin(dsaTag, signV4(t, edKey, with3, time.Time{}))}, with3, 4, ""},
+		{"a payload that was uncompressed", []item{bin(dsaTag, signV4(t, edKey, uncompressed, time.Time{}))}, uncompressed, 4, ""},
+		{"a SHA3-256 of the header", []item{bin(dsaTag, signV4(t, edKey, withDigest, time.Time{})),
+			text(sha3Tag, fmt.Sprintf("%x", sha3.Sum256(withDigest)))}, withDigest, 4, ""},
 	} {
 		file := assemble(tt.sigs, tt.header, payload)
 		got, err := verify(file, keys)
@@ -204,6 +216,8 @@ func TestVerifyRefusesPackets(t *testing.T) {
 	good := signV4(t, key, header, time.Time{})
 	altered := bytes.Clone(good)
 	altered[len(altered)-1] ^= 1
+	stranger := newKey(t, packet.PubKeyAlgoEdDSA, 0)
+	b64 := base64.StdEncoding.EncodeToString(good)
 	ofText := signRaw(t, key, header, &packet.Signature{SigType: packet.SigTypeText, CreationTime: keyTime.AddDate(0, 0, 1)})
 	for _, r := range []refused{
 		{"MD5", []item{bin(rsaTag, signV3(t, key, header, crypto.MD5))}, header, payload, rpm.ErrBadSignature},
@@ -216,6 +230,21 @@ func TestVerifyRefusesPackets(t *testing.T) {
 		{"an altered last byte", []item{bin(rsaTag, altered)}, header, payload, rpm.ErrBadSignature},
 		{"a key in place of a signature", []item{bin(rsaTag, serialized(t, key))}, header, payload, rpm.ErrBadSignature},
 		{"bad base64", []item{texts(openPGPTag, "%")}, header, payload, rpm.ErrBadSignature},
+		{"base64 with a line break", []item{texts(openPGPTag, b64[:4]+"\n"+b64[4:])}, header, payload, rpm.ErrBadSignature},
+		{"base64 with needless bits", []item{texts(openPGPTag, "wgIEAB==")}, header, payload, rpm.ErrBadSignature},
+		{"version 6 alone", []item{bin(rsaTag, []byte{0xc2, 3, 6, 0, 27})}, header, payload, rpm.ErrUnknownKey},
+		{"version 6 in a slot of its own beside a good one", []item{bin(dsaTag, []byte{0xc2, 3, 6, 0, 27}), bin(rsaTag, good)}, header, payload, rpm.ErrUnknownKey},
+		{"version 7", []item{bin(rsaTag, []byte{0xc2, 3, 7, 0, 27})}, header, payload, rpm.ErrBadSignature},
+		{"a stranger's in a slot of its own beside a good one", []item{bin(dsaTag, signV4(t, stranger, header, time.Time{})), bin(rsaTag, good)},
+			header, payload, rpm.ErrUnknownKey},
+		{"something unsigned in the packet", []item{bin(rsaTag, withUnsigned(good, "\x05\x14ABCD"))}, header, payload, rpm.ErrBadSignature},
+		{"another issuer's fingerprint, unsigned", []item{bin(rsaTag, withUnsigned(good, "\x16\x21\x04"+strings.Repeat("A", 20)))},
+			header, payload, rpm.ErrUnknownKey},
+		{"an unknown tag in the signature header", []item{bin(rsaTag, good), text(272, "x")}, header, payload, nil},
+		{"a number where bytes belong", []item{bin(rsaTag, good), int32s(gpgTag, 1)}, header, payload, nil},
+		{"data in the room", []item{bin(rsaTag, good), bin(1008, []byte{0, 1, 0})}, header, payload, nil},
+		{"a digest in capitals", []item{bin(rsaTag, good), text(sha256Tag, fmt.Sprintf("%X", sha256.Sum256(header)))}, header, payload, nil},
+		{"a long MD5", []item{bin(rsaTag, good), bin(md5Tag, make([]byte, 17))}, header, payload, nil},
 		{"text in place of a signature", []item{text(rsaTag, string(good[:10]))}, header, payload, nil},
 	} {
 		r.check(t, keyring(t, armored(t, key)))
@@ -226,6 +255,7 @@ func TestVerifyRefusesCoverage(t *testing.T) {
 	key, stranger := newKey(t, packet.PubKeyAlgoRSA, 0), newKey(t, packet.PubKeyAlgoEdDSA, 0)
 	payload, digest := payloadOf("the payload")
 	header, bare := minimal(digest...), minimal()
+	both := minimal(append(slices.Clone(digest), text(5121, strings.Repeat("0", 128)))...)
 	weak := minimal(texts(5092, "da39a3ee5e6b4b0d3255bfef95601890afd80709"), int32s(5093, 2))
 	good := bin(rsaTag, signV4(t, key, header, time.Time{}))
 	overBare := bin(rsaTag, signV4(t, key, bare, time.Time{}))
@@ -237,6 +267,8 @@ func TestVerifyRefusesCoverage(t *testing.T) {
 		{"another payload", []item{good}, header, []byte("another"), nil},
 		{"a longer payload", []item{good}, header, append(bytes.Clone(payload), 0), nil},
 		{"no payload", []item{good}, header, nil, nil},
+		{"a good SHA-256 of the payload, a wrong SHA-512", []item{bin(rsaTag, signV4(t, key, both, time.Time{}))}, both, payload, nil},
+		{"wrong SHA3-256 of the header", []item{good, text(sha3Tag, strings.Repeat("0", 64))}, header, payload, nil},
 		{"wrong SHA-256 of the header", []item{good, text(sha256Tag, strings.Repeat("0", 64))}, header, payload, nil},
 		{"wrong SHA-1 of the header", []item{good, text(sha1Tag, strings.Repeat("0", 40))}, header, payload, nil},
 		{"wrong MD5 of both", []item{good, bin(md5Tag, make([]byte, 16))}, header, payload, nil},
@@ -245,6 +277,20 @@ func TestVerifyRefusesCoverage(t *testing.T) {
 	} {
 		r.check(t, keyring(t, armored(t, key)))
 	}
+}
+
+// withUnsigned is a version 4 signature with more of what it does not cover (RFC 4880, section 5.2.3).
+func withUnsigned(packet []byte, more string) []byte {
+	body := bytes.Clone(packet[3:]) // the header says 0x89 and the length in two bytes, or 0xc2 and in one or two
+	if packet[0] == 0xc2 && packet[1] < 192 {
+		body = bytes.Clone(packet[2:])
+	}
+	at := 6 + (int(body[4])<<8 | int(body[5]))
+	n := (int(body[at])<<8 | int(body[at+1])) + len(more)
+	rest := bytes.Clone(body[at+2:])
+	body = append(append(body[:at], byte(n>>8), byte(n)), more...)
+	body = append(body, rest...)
+	return append([]byte{0x89, byte(len(body) >> 8), byte(len(body))}, body...)
 }
 
 // withSubkey is a key with a subkey that signs.

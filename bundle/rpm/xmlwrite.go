@@ -39,17 +39,19 @@ func attributes(attrs []string) string {
 	return b.String()
 }
 
-// escapeXML escapes text for content and attributes. Bytes that are no UTF-8 are taken for Latin-1, as createrepo_c takes
-// them: old change logs have names in it. Characters that XML 1.0 cannot hold are left out, as createrepo_c does.
+// escapeXML escapes text for content and attributes. Text that is no UTF-8 is taken for Latin-1, of which letters stay, as
+// createrepo_c takes it: old change logs have names in it. Characters that XML 1.0 cannot hold are left out.
 func escapeXML(s string) string {
+	latin1 := !utf8.ValidString(s)
 	var b strings.Builder
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
-		if r == utf8.RuneError && n == 1 {
-			r = rune(s[0])
+		if latin1 {
+			r, n = rune(s[0]), 1
 		}
 		s = s[n:]
 		switch {
+		case latin1 && 0x80 <= r && r < 0xc0:
 		case r == '&':
 			b.WriteString("&amp;")
 		case r == '<':
