@@ -65,9 +65,6 @@ func (s *solver) add(p lit, others []lit, o origin) int32 {
 	return int32(len(s.rules) - 1)
 }
 
-// blank appends a place for a rule that is not there, so that rules of installed packages keep their places.
-func (s *solver) blank() { s.rules = append(s.rules, rule{}) }
-
 func (s *solver) isTrue(l lit) bool {
 	if l > 0 {
 		return s.decided[l] > 0

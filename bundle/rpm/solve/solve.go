@@ -12,7 +12,7 @@ import (
 
 // PoolOptions say what there is.
 type PoolOptions struct {
-	Repos     []*rpm.Repo
+	Repos     []*rpm.Repo    // the earlier goes first among those of one priority
 	Installed []*rpm.Package // of the host, of rpm.ReadInstalled; none for an empty root
 	Arch      string         // of the host; "" means x86_64
 	Exclude   []string       // specs of packages that count as not offered
@@ -58,7 +58,7 @@ type Item struct {
 }
 
 // Reason is why a package comes: Spec was asked for, or By has the dependency Dep that it meets. Weak says that By only
-// recommends or supplements it.
+// recommends or supplements it. Where an installed package cannot stay as it is, By is that one and Dep empty.
 type Reason struct {
 	Spec string
 	By   *rpm.Package
