@@ -32,9 +32,10 @@ func checksum(repo string, p *rpm.Package) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// writeRepo writes the metadata of a repository of packages that exist nowhere else: repomd.xml, primary and filelists,
+// write writes the metadata of a repository of packages that exist nowhere else: repomd.xml, primary, filelists and modules,
 // not compressed.
-func writeRepo(dir, id string, packages []*rpm.Package) error {
+func (r scenarioRepo) write(dir string) error {
+	id, packages := r.ID, r.Packages
 	var primary, lists strings.Builder
 	const head = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
 	fmt.Fprintf(&primary, head+`<metadata xmlns="http://linux.duke.edu/metadata/common" `+
@@ -58,7 +59,10 @@ func writeRepo(dir, id string, packages []*rpm.Package) error {
 	var repomd strings.Builder
 	repomd.WriteString(head + `<repomd xmlns="http://linux.duke.edu/metadata/repo" xmlns:rpm="http://linux.duke.edu/metadata/rpm">` +
 		"\n<revision>1</revision>\n")
-	for _, f := range []struct{ kind, text string }{{"primary", primary.String()}, {"filelists", lists.String()}} {
+	for _, f := range []struct{ kind, text string }{{"primary", primary.String()}, {"filelists", lists.String()}, {"modules", r.Modules}} {
+		if f.text == "" {
+			continue
+		}
 		sum := sha256.Sum256([]byte(f.text))
 		fmt.Fprintf(&repomd, `<data type="%s"><checksum type="sha256">%x</checksum><open-checksum type="sha256">%x</open-checksum>`+
 			`<location href="repodata/%s.xml"/><timestamp>1</timestamp><size>%d</size><open-size>%d</open-size></data>`+"\n",

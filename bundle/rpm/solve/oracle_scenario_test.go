@@ -18,6 +18,7 @@ type scenario struct {
 	Installed []*rpm.Package // Files are all their files
 	Repos     []scenarioRepo
 	Exclude   []string
+	Enable    []string // module streams, "name:stream"
 	Jobs      []scenarioJob
 }
 
@@ -25,6 +26,8 @@ type scenarioRepo struct {
 	ID       string
 	Priority int
 	Packages []*rpm.Package // Files are all their files, those outside of primary metadata, too
+	Modules  string         // modules.yaml, "" for none; not part of the text form
+	Hotfixes bool           // module_hotfixes
 }
 
 type scenarioJob struct {
@@ -77,6 +80,9 @@ func (s *scenario) String() string {
 	}
 	for _, x := range s.Exclude {
 		fmt.Fprintf(&b, "exclude %s\n", x)
+	}
+	for _, x := range s.Enable {
+		fmt.Fprintf(&b, "enable %s\n", x)
 	}
 	for _, j := range s.Jobs {
 		b.WriteString("job\n")
@@ -147,6 +153,8 @@ func (p *scenarioParser) line(line string) error {
 		*p.in = append(*p.in, p.pkg)
 	case word == "exclude":
 		p.s.Exclude = append(p.s.Exclude, rest)
+	case word == "enable":
+		p.s.Enable = append(p.s.Enable, rest)
 	case word == "job":
 		p.s.Jobs = append(p.s.Jobs, scenarioJob{})
 		p.job = &p.s.Jobs[len(p.s.Jobs)-1]

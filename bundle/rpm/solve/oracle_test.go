@@ -37,6 +37,7 @@ type oracleRepo struct {
 	ID       string `json:"id"`
 	Dir      string `json:"dir"`
 	Priority int    `json:"priority,omitempty"`
+	Hotfixes bool   `json:"hotfixes,omitempty"`
 }
 
 type oracleJob struct {
@@ -68,6 +69,7 @@ type oracleReply struct {
 	Load    float64        `json:"load"`  // seconds
 	Solve   float64        `json:"solve"` // seconds, all jobs
 	Failure string         `json:"failure"`
+	Refused bool           `json:"refused"` // Modules cannot be enabled
 }
 
 // oracleAnswer is dnf's transaction, or its error.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/rpm/modulemd"
 	"github.com/offbake/offbake/bundle/rpm/solve"
 )
 
@@ -31,7 +32,7 @@ func newWorld(dir string, s *scenario) (*world, error) {
 	w := &world{scenario: s, dir: dir, files: map[string][]*rpm.Package{}}
 	for _, r := range s.Repos {
 		where := filepath.Join(dir, r.ID)
-		if err := writeRepo(where, r.ID, r.Packages); err != nil {
+		if err := r.write(where); err != nil {
 			return nil, err
 		}
 		repo, err := rpm.LoadRepo(context.Background(), rpm.RepoOptions{ID: r.ID, Priority: r.Priority}, opener(where))
@@ -45,8 +46,38 @@ func newWorld(dir string, s *scenario) (*world, error) {
 		}
 		w.repos = append(w.repos, repo)
 	}
-	w.pool = solve.NewPool(solve.PoolOptions{Repos: w.repos, Installed: s.Installed, Exclude: s.Exclude, Files: w.paths})
-	return w, nil
+	return w, w.open()
+}
+
+// open makes the pool.
+func (w *world) open() error {
+	hidden, err := w.hidden()
+	if err != nil {
+		return err
+	}
+	w.pool = solve.NewPool(solve.PoolOptions{Repos: w.repos, Installed: w.scenario.Installed, Exclude: w.scenario.Exclude,
+		Hidden: hidden, Files: w.paths})
+	return nil
+}
+
+// hidden is PoolOptions.Hidden: what the active module streams hide.
+func (w *world) hidden() (func(*rpm.Package) bool, error) {
+	o := modulemd.Options{Enable: w.scenario.Enable, Platform: "platform:el9"}
+	for i, r := range w.scenario.Repos {
+		index := modulemd.RepoIndex{Repo: w.repos[i], Hotfixes: r.Hotfixes}
+		if r.Modules != "" {
+			var err error
+			if index.Index, err = modulemd.Parse(strings.NewReader(r.Modules)); err != nil {
+				return nil, err
+			}
+		}
+		o.Indexes = append(o.Indexes, index)
+	}
+	set, err := modulemd.Resolve(o)
+	if err != nil {
+		return nil, err
+	}
+	return set.Hidden, nil
 }
 
 // paths is PoolOptions.Files.
@@ -61,9 +92,9 @@ func (w *world) paths(paths []string) (map[*rpm.Package][]string, error) {
 }
 
 func (w *world) request() oracleRequest {
-	r := oracleRequest{Installed: oracleInstalls(w.scenario.Installed), Exclude: w.scenario.Exclude}
+	r := oracleRequest{Installed: oracleInstalls(w.scenario.Installed), Exclude: w.scenario.Exclude, Modules: w.scenario.Enable}
 	for _, repo := range w.scenario.Repos {
-		r.Repos = append(r.Repos, oracleRepo{ID: repo.ID, Dir: filepath.Join(w.dir, repo.ID), Priority: repo.Priority})
+		r.Repos = append(r.Repos, oracleRepo{ID: repo.ID, Dir: filepath.Join(w.dir, repo.ID), Priority: repo.Priority, Hotfixes: repo.Hotfixes})
 	}
 	for _, j := range w.scenario.Jobs {
 		r.Jobs = append(r.Jobs, oracleJob{Install: j.Install, Upgrade: j.Upgrade, Weak: j.Weak})
@@ -231,7 +262,7 @@ func (w *world) onLocked(o *oracle, j scenarioJob) (theirs, ours solution, exact
 	}
 	slices.SortFunc(packages, func(a, b *rpm.Package) int { return strings.Compare(file(a), file(b)) })
 	s := &scenario{Installed: w.scenario.Installed, Jobs: []scenarioJob{j},
-		Repos: []scenarioRepo{{ID: "locked", Priority: 99, Packages: packages}}}
+		Repos: []scenarioRepo{{ID: "locked", Priority: 99, Packages: packages, Hotfixes: true}}}
 	theirs, err = s.alone(o, filepath.Join(w.dir, "locked"))
 	return theirs, ours, err == nil && theirs.solved() && theirs.same(ours), err
 }
@@ -241,8 +272,7 @@ func (s *scenario) alone(o *oracle, dir string) (solution, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return solution{}, err
 	}
-	id := s.Repos[0].ID
-	if err := writeRepo(filepath.Join(dir, id), id, s.Repos[0].Packages); err != nil {
+	if err := s.Repos[0].write(filepath.Join(dir, s.Repos[0].ID)); err != nil {
 		return solution{}, err
 	}
 	reply, err := o.ask((&world{scenario: s, dir: dir}).request())

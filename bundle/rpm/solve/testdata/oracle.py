@@ -22,6 +22,7 @@ import dnf.conf
 import dnf.exceptions
 import dnf.module.module_base
 import hawkey
+import libdnf.module
 
 real_collect = gc.collect
 STRING, BIN, ARRAY, INT32 = 6, 7, 8, 4
@@ -154,13 +155,26 @@ class Oracle:
         if seen != want:
             raise ValueError("dnf sees %d installed packages, not %d" % (seen, want))
         if request.get("modules"):
-            dnf.module.module_base.ModuleBase(base).enable(request["modules"])
+            try:
+                dnf.module.module_base.ModuleBase(base).enable(request["modules"])
+            except dnf.exceptions.MarkingErrors as e:
+                if not self.only_defaults(e):
+                    return None
         return base
+
+    @staticmethod
+    def only_defaults(error):
+        """Says whether modules were enabled in spite of trouble among defaults, of which the command only warns."""
+        trouble = error.module_depsolv_errors
+        kind = libdnf.module.ModulePackageContainer.ModuleErrorType_ERROR_IN_DEFAULTS
+        return not error.no_match_group_specs and not error.error_group_specs and trouble and trouble[1] == kind
 
     def answer(self, request):
         start = time.monotonic()
         base = self.base(request)
         loaded = time.monotonic()
+        if base is None:
+            return {"refused": True}
         jobs = request.get("jobs")
         if request.get("all"):
             names = {p.name for p in base.sack.query().available().filter(arch__neq=["src", "i686"])}
