@@ -6,12 +6,11 @@ import (
 	"slices"
 )
 
-// mergeDefaults makes one set of defaults of those of several repositories, as libmodulemd's merger does
-// (modulemd-defaults-v1.c): where two differ the one modified later counts, and of two as old neither. Two that name other
-// profiles for one stream and are as old as each other make libdnf go without any defaults; problem says so.
+// mergeDefaults makes one set of defaults of those of several repositories, one after another, as libmodulemd's merger does
+// (modulemd-defaults-v1.c): of two streams the one modified later counts, and of two as old neither. Repositories that name
+// other profiles for one stream, as old as each other, make libdnf go without any defaults; problem says so.
 func mergeDefaults(indexes []RepoIndex) (merged map[string]Defaults, problem string) {
 	merged = make(map[string]Defaults)
-	undecided := make(map[string]bool)
 	for _, idx := range indexes {
 		if idx.Index == nil {
 			continue
@@ -23,25 +22,20 @@ func mergeDefaults(indexes []RepoIndex) (merged map[string]Defaults, problem str
 				merged[from.Module] = from
 				continue
 			}
-			if into.Stream != "" && from.Stream != "" && into.Stream != from.Stream && !undecided[from.Module] &&
-				into.Modified == from.Modified {
-				undecided[from.Module] = true
-			}
 			if stream := mergeProfiles(into, from); stream != "" {
 				return nil, fmt.Sprintf("the repositories differ in the default profiles of %s:%s: no module has a default stream",
 					from.Module, stream)
 			}
-			if into.Stream == "" || from.Stream != "" && from.Modified > into.Modified {
+			switch {
+			case from.Stream == "" || from.Stream == into.Stream:
+			case into.Stream == "" || from.Modified > into.Modified:
 				into.Stream = from.Stream
+			case from.Modified == into.Modified:
+				into.Stream = ""
 			}
 			into.Modified = max(into.Modified, from.Modified)
 			merged[from.Module] = into
 		}
-	}
-	for module := range undecided {
-		d := merged[module]
-		d.Stream = ""
-		merged[module] = d
 	}
 	return merged, ""
 }

@@ -1,42 +1,32 @@
 package modulemd
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
 
-// explainSet says why a set of clauses cannot hold together, in one line.
+// explainSet says why a set of clauses cannot hold together, in one line: what is required first, then what excludes it.
 func (r *resolver) explainSet(set []int) string {
-	var lines []string
-	say := func(format string, args ...any) {
-		if line := fmt.Sprintf(format, args...); !slices.Contains(lines, line) {
-			lines = append(lines, line)
-		}
-	}
+	var needs, clashes, newest []string
 	for _, i := range set {
 		c := r.clauses[i]
 		switch {
+		case c.origin == fromPackage && c.req != nil:
+			needs = append(needs, r.explainRequirement(c))
+		case c.origin == fromPackage && len(c.lits) > 1:
+			clashes = append(clashes, r.explainConflict(c))
 		case c.origin == fromBest:
-			j := r.jobs[c.job]
-			say("%s:%s in its newest version", j.module, j.stream)
+			newest = append(newest, r.jobs[c.job].id())
 		case c.origin == fromJob && len(c.lits) == 0:
-			j := r.jobs[c.job]
-			say("%s:%s has no build for %s", j.module, j.stream, r.arch)
-		case c.origin != fromPackage || c.lits[0] > 0:
-		case c.req != nil:
-			say("%s", r.explainRequirement(c))
-		default:
-			say("%s", r.explainConflict(c))
+			needs = append(needs, r.jobs[c.job].id()+" has no build for "+r.arch)
 		}
 	}
-	if len(lines) == 0 {
-		for _, i := range set {
-			if c := r.clauses[i]; c.origin == fromJob {
-				say("%s:%s", r.jobs[c.job].module, r.jobs[c.job].stream)
-			}
-		}
-		return strings.Join(lines, " and ") + " exclude each other"
+	slices.Sort(needs)
+	slices.Sort(clashes)
+	lines := slices.Compact(append(needs, clashes...))
+	if len(newest) > 0 {
+		slices.Sort(newest)
+		lines = append(lines, "the newest build of "+strings.Join(slices.Compact(newest), " and of ")+" is wanted")
 	}
 	return strings.Join(lines, ", ")
 }

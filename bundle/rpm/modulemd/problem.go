@@ -53,6 +53,8 @@ type job struct {
 	weak           bool // a default: given up where it does not fit
 }
 
+func (j job) id() string { return j.module + ":" + j.stream }
+
 // problem is what is to be solved: libdnf's moduleSolve (ModulePackageContainer.cpp).
 type problem struct {
 	arch     string  // of the host
