@@ -3,8 +3,8 @@
 #
 # REPO is the text of its .repo file, empty when the bundle has no packages; CHECK is 0 where a package that
 # nobody signed may be installed by its path, else 1. WEAK is 1 where weak dependencies come too; offline that, and that an
-# older version will do where the newest does not, is as it was when the bundle's packages were chosen. yum 3.4 knows
-# neither setting, and does so.
+# older version will do where the newest does not, is as it was when the bundle's packages were chosen. yum 3.4 passes over
+# both settings.
 set -eu
 umask 022
 saved=$OFFBAKE/saved
