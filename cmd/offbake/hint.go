@@ -46,6 +46,7 @@ func (a *app) hint(err error) string {
 	var status *transport.StatusError
 	var notPushed *notPushedError
 	var step *provision.StepError
+	var absent *absentError
 	var unsolvable *source.UnsolvableError
 	switch {
 	case errors.As(err, &unsolvable):
@@ -66,6 +67,8 @@ func (a *app) hint(err error) string {
 		return "put it there first: " + notPushed.push
 	case as[*store.DowngradeError](err):
 		return "if the older bundle is what you want, push it with --allow-older"
+	case errors.As(err, &absent):
+		return "what the bundle holds tells: offbake ls " + absent.bundle
 	case as[*bundle.ExistsError](err):
 		return "name another place; fetch replaces a bundle with --force"
 	case as[*provision.PackageError](err):

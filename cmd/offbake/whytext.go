@@ -100,6 +100,9 @@ func (s whyStep) text() string {
 	if s.Base {
 		by += " of the base"
 	}
+	if s.How == "accompanies" {
+		return by + " needs it in the same version"
+	}
 	return strings.TrimSuffix(strings.TrimSuffix(by+" "+s.short(), ", hence"), ",")
 }
 

@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/rpm/rpmdb"
 	"github.com/offbake/offbake/bundle/rpm/solve"
 	"github.com/offbake/offbake/bundle/source"
 	"github.com/offbake/offbake/manifest"
@@ -57,17 +60,25 @@ func (a *app) whyWorld(ctx context.Context, b *bundle.Bundle) (*whyWorld, error)
 	return w, nil
 }
 
-// bundleBase reads the package set of the base that a bundle carries.
+// bundleBase reads the package set of the base that a bundle carries: a listing of rpm -qa, or an rpm database.
 func bundleBase(b *bundle.Bundle, in *manifest.Inputs) ([]*rpm.Package, error) {
 	name := in.Artifacts.RPMs.Base
 	if name == "" || name == manifest.BareBase {
 		return nil, nil
 	}
-	f, err := b.Open(name)
+	f, err := b.OpenAt(name)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer f.Close() // read only
+	prefix := make([]byte, rpmdb.Prefix)
+	n, err := f.ReadAt(prefix, 0)
+	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("reading %q: %w", name, err)
+	}
+	if rpmdb.Known(prefix[:n]) {
+		return rpmdb.Parse(f, f.Size())
+	}
 	return rpm.ReadInstalled(f)
 }
 
