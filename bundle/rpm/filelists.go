@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // ErrNoFileLists says that a repository has no file lists: what its packages have beyond the files of primary metadata
@@ -55,7 +56,7 @@ func (p *pathParser) token(t *xmlToken) error {
 			p.text = append(p.text, t.text...)
 		}
 	case t.kind == startElement && string(t.name) == "package":
-		p.current = p.packages[string(t.attr("pkgid"))]
+		p.current = p.packages[strings.ToLower(string(t.attr("pkgid")))]
 	case string(t.name) == "package":
 		p.current = nil
 	case string(t.name) == "file" && p.current != nil:

@@ -114,11 +114,14 @@ func gunzipped(tb testing.TB, path string) []byte {
 
 const tinyID = "aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00"
 
+const tinyUpper = "AA00AA00AA00AA00AA00AA00AA00AA00AA00AA00AA00AA00AA00AA00AA00AA00"
+
 const tinyFilelists = `<?xml version="1.0" encoding="UTF-8"?>
 <filelists xmlns="http://linux.duke.edu/metadata/filelists" packages="2">
 <package pkgid="` + tinyID + `" name="other" arch="noarch"><version epoch="1" ver="1.0" rel="2"/>
 <file>/usr/bin/aa</file><file type="dir">/usr/share/aa &amp; bb</file><file type="ghost">/var/log/aa</file><file>/usr/bin/aa</file></package>
 <package pkgid="bb" name="aa" arch="noarch"><version epoch="1" ver="1.0" rel="2"/><file>/usr/bin/aa</file><file>/usr/bin/bb</file></package>
+<package pkgid="` + tinyUpper + `" name="aa" arch="noarch"><file>/usr/bin/cc</file></package>
 </filelists>`
 
 // withRecord is a repository of one package with a further file of a kind, and repomd.xml changed.
@@ -156,6 +159,7 @@ func TestPaths(t *testing.T) {
 	}{
 		{[]string{"/usr/bin/aa"}, []string{"/usr/bin/aa"}},
 		{[]string{"/var/log/aa", "/usr/share/aa & bb", "/usr/bin/bb"}, []string{"/usr/share/aa & bb", "/var/log/aa"}},
+		{[]string{"/usr/bin/cc"}, []string{"/usr/bin/cc"}},
 		{[]string{"/usr/bin/bb"}, nil}, // of a package that primary does not have
 		{[]string{"/usr/bin/a", "/usr/bin/aa/", "usr/bin/aa", "aa"}, nil},
 		{nil, nil},
@@ -276,6 +280,19 @@ func TestExpected(t *testing.T) {
 	}
 	if e, ok := rpm.Expected(t.Context()); ok {
 		t.Errorf("got %v for a file that nobody describes", e)
+	}
+}
+
+func BenchmarkPaths(b *testing.B) {
+	repo, err := rpm.LoadRepo(b.Context(), rpm.RepoOptions{}, folder("testdata/cs9-baseos"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if found, err := repo.Paths(b.Context(), folder("testdata/cs9-baseos"), []string{"/usr/share/dict/words"}); err != nil || len(found) != 1 {
+			b.Fatalf("got %v, %v", found, err)
+		}
 	}
 }
 
