@@ -252,9 +252,10 @@ func TestFileConflictsOfBuiltPackages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := 0
-	for i := range paths {
+	found, pairs := 0, 0
+	for i := range paths[:10] { // those at /opt/x
 		for j := range i {
+			pairs++
 			pair := []string{paths[j], paths[i]}
 			got, want := ours(t, pair), rpmTest(t, pair)
 			if diff := gocmp.Diff(want, got, gocmp.AllowUnexported(conflict{})); diff != "" {
@@ -269,7 +270,7 @@ func TestFileConflictsOfBuiltPackages(t *testing.T) {
 	if len(want) != 1 || want[0].a != tool.a || want[0].b != tool.b || !slices.Equal(got, []conflict{tool}) {
 		t.Errorf("got %v, rpm says %v, want %v, the tool below a link", got, want, tool)
 	}
-	t.Logf("%d conflicts in %d pairs", found, len(paths)*(len(paths)-1)/2)
+	t.Logf("%d conflicts in %d pairs", found, pairs)
 }
 
 func TestFileConflictsText(t *testing.T) {
