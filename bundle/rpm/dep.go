@@ -1,10 +1,6 @@
 package rpm
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-)
+import "fmt"
 
 // Dep is one dependency: a name, and the versions of it that count. A rich dependency is kept as its text, which begins
 // with "(", in Name.
@@ -20,20 +16,6 @@ func (d Dep) String() string {
 		return d.Name
 	}
 	return d.Name + " " + d.Flags.operator() + " " + d.EVR.String()
-}
-
-// parseDep reads rpm's notation. What is no "name operator version" is a name.
-func parseDep(s string) Dep {
-	fields := strings.Fields(s)
-	if len(fields) != 3 {
-		return Dep{Name: s}
-	}
-	flags, err := parseOperator(fields[1])
-	if err != nil || flags == 0 {
-		return Dep{Name: s}
-	}
-	evr := ParseEVR(fields[2])
-	return Dep{Name: fields[0], EVR: &evr, Flags: flags}
 }
 
 // Meets says whether a provide d satisfies a requirement: the names are the same and the versions that they mean have one
@@ -52,14 +34,6 @@ func (d Dep) Meets(required Dep) bool {
 		return d.Flags&Less != 0 || required.Flags&Greater != 0
 	}
 	return d.Flags&required.Flags&senseMask != 0
-}
-
-// provides says whether p satisfies a requirement, by a provide or by a file that primary metadata lists.
-func (p *Package) provides(required Dep) bool {
-	if slices.ContainsFunc(p.Provides, func(d Dep) bool { return d.Meets(required) }) {
-		return true
-	}
-	return strings.HasPrefix(required.Name, "/") && slices.Contains(p.Files, required.Name)
 }
 
 // Flags say how a dependency compares versions and when it is needed.

@@ -1,5 +1,5 @@
-// Package rpm knows RPM packages and yum repositories: it reads repository metadata, picks packages from it, reads and
-// verifies RPM files, writes the repository of a bundle, and finds out what that would do to what a host has installed.
+// Package rpm knows RPM packages and yum repositories: it reads repository metadata and what a host has installed, reads
+// and verifies RPM files, and writes the repository of a bundle. What a transaction would do package solve finds out.
 //
 // Everything read is taken for hostile: sizes are bounded before memory is taken, digests are checked while the bytes
 // pass, and nothing is returned before they agree. The package itself opens no file and no connection; callers hand in
