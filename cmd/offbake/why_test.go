@@ -74,6 +74,23 @@ func TestWhyOfWhatDoesNotCome(t *testing.T) {
 	}
 }
 
+// TestWhyOfAProfile has packages that no spec means: the profile of a module did, and only the vendor's metadata had it.
+func TestWhyOfAProfile(t *testing.T) {
+	w := whyOf(nil, []string{"app"}, "app-1-1.noarch", "tool-1-1.noarch lib", "lib-2-1.noarch")
+	w.in.Artifacts.RPMs.Modules = []string{"plain:1", "tools:2/common"}
+	if err := w.solve(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"lib-2-1.noarch", "  tool-1-1.noarch is asked for as tools:2/common", "    requires lib -> lib-2-1.noarch"}
+	if diff := cmp.Diff(want, w.why(w.repo.Packages[2]).lines("bare")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	want = []string{"app-1-1.noarch", "  app-1-1.noarch is asked for as app"}
+	if diff := cmp.Diff(want, w.why(w.repo.Packages[0]).lines("bare")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestWhyTellsAFewWays(t *testing.T) {
 	install := []string{"a", "b", "c", "d", "e", "f", "g"}
 	packages := []string{"lib-1-1.noarch"}

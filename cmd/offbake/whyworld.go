@@ -30,6 +30,8 @@ type whyWorld struct {
 	transaction *solve.Transaction // what comes on the base; nil when that cannot be solved
 	everything  *solve.Transaction // as if all packages of the bundle came
 	unsolved    *solve.Error
+	// profiles are specs of packages that only a profile in rpms.modules can have asked for, and these profiles.
+	profiles map[string]string
 }
 
 func (a *app) whyWorld(ctx context.Context, b *bundle.Bundle) (*whyWorld, error) {
@@ -125,10 +127,51 @@ func (w *whyWorld) packageAt(paths ...string) *rpm.Package {
 // solve finds what comes on the base. That nothing can is no error: reasons are then taken from all packages.
 func (w *whyWorld) solve() error {
 	job := source.Job(w.in)
-	var err error
+	if err := w.solveJob(job); err != nil {
+		return err
+	}
+	w.assume(job)
+	if w.addProfiles(&job); len(w.profiles) == 0 {
+		return nil
+	}
+	if err := w.solveJob(job); err != nil {
+		return err
+	}
+	w.assume(job)
+	return nil
+}
+
+func (w *whyWorld) solveJob(job solve.Job) (err error) {
+	w.unsolved = nil
 	if w.transaction, err = w.pool.Solve(job); err != nil && !errors.As(err, &w.unsolved) {
 		return err
 	}
+	return nil
+}
+
+// addProfiles asks for the packages that nothing leads to, where rpms.modules names profiles. What is in a profile the bundle
+// does not tell: that was in the metadata of the vendor's repository.
+func (w *whyWorld) addProfiles(job *solve.Job) {
+	var names []string
+	for _, m := range w.in.Artifacts.RPMs.Modules {
+		if strings.Contains(m, "/") {
+			names = append(names, m)
+		}
+	}
+	if len(names) == 0 || w.transaction == nil {
+		return
+	}
+	w.profiles = map[string]string{}
+	for _, p := range w.repo.Packages {
+		if w.pool.Why(w.transaction, p) == nil && len(w.pool.Why(w.everything, p).Reasons) == 0 {
+			job.Install = append(job.Install, p.NEVRA())
+			w.profiles[p.NEVRA()] = strings.Join(names, " or ")
+		}
+	}
+}
+
+// assume makes the transaction in which everything in the bundle comes.
+func (w *whyWorld) assume(job solve.Job) {
 	w.everything = &solve.Transaction{}
 	specs := map[*rpm.Package]string{}
 	for _, spec := range slices.Concat(job.Install, job.Upgrade) {
@@ -144,7 +187,6 @@ func (w *whyWorld) solve() error {
 			w.everything.Install = append(w.everything.Install, item)
 		}
 	}
-	return nil
 }
 
 func (w *whyWorld) why(p *rpm.Package) whyPackage {
@@ -162,17 +204,20 @@ func (w *whyWorld) why(p *rpm.Package) whyPackage {
 	for _, gone := range found.Removes {
 		out.Removes = append(out.Removes, gone.NEVRA())
 	}
-	out.Reasons = append(out.Reasons, whySteps(found.Reasons)...)
+	out.Reasons = append(out.Reasons, w.steps(found.Reasons)...)
 	for _, chain := range found.Chains {
-		out.Chains = append(out.Chains, whySteps(chain))
+		out.Chains = append(out.Chains, w.steps(chain))
 	}
 	return out
 }
 
-func whySteps(steps []solve.Step) []whyStep {
+func (w *whyWorld) steps(steps []solve.Step) []whyStep {
 	var out []whyStep
 	for _, s := range steps {
 		step := whyStep{How: string(s.How), Package: s.Package.NEVRA(), Spec: s.Spec, Base: s.Installed}
+		if profile := w.profiles[s.Spec]; profile != "" {
+			step.Spec = profile
+		}
 		if s.Dep.Name != "" {
 			step.Dep = s.Dep.String()
 		}
