@@ -1,6 +1,10 @@
 package solve
 
-import "slices"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // lit is a literal: a package that is there, or with a minus one that is not.
 type lit = int32
@@ -40,10 +44,19 @@ func (n normal) invert() normal {
 	return out
 }
 
+// maxBlocks bounds a normal form: nested dependencies can make it grow without measure. Real ones have some ten blocks.
+const maxBlocks = 1 << 14
+
+var errLarge = fmt.Errorf("%w: got more than %d parts in normal form", errRich, maxBlocks)
+
 // distribute combines each block of a with each of b (the distributive law). A block that holds a literal and its
 // opposite says nothing and goes.
-func distribute(a, b normal, disjunction bool) normal {
+func (p *Pool) distribute(a, b normal, disjunction bool) normal {
 	var out normal
+	if len(a.blocks)*len(b.blocks) > maxBlocks {
+		p.err = cmp.Or(p.err, errLarge)
+		return normal{truth: never}
+	}
 	for _, x := range a.blocks {
 		for _, y := range b.blocks {
 			if block := union(x, y); !contradicts(block) {
@@ -92,14 +105,14 @@ func (p *Pool) normalize(t *rich, disjunction bool) normal {
 		if other == nil || first.truth == never {
 			return first
 		}
-		return conjoin(first, p.either(condition, other, disjunction, false), disjunction)
+		return p.conjoin(first, p.either(condition, other, disjunction, false), disjunction)
 	}
 	// A unless B: A and not B. With else C: or else C and B.
 	first := p.both(t.left, condition, disjunction, true)
 	if other == nil || first.truth == always {
 		return first
 	}
-	return disjoin(first, p.both(condition, other, disjunction, false), disjunction)
+	return p.disjoin(first, p.both(condition, other, disjunction, false), disjunction)
 }
 
 // simple is the normal form of a dependency that is met by any one of a set of packages.
@@ -136,7 +149,7 @@ func (p *Pool) either(left, right *rich, disjunction, not bool) normal {
 	if a.truth == always {
 		return a
 	}
-	return disjoin(a, p.side(right, disjunction, not), disjunction)
+	return p.disjoin(a, p.side(right, disjunction, not), disjunction)
 }
 
 func (p *Pool) both(left, right *rich, disjunction, not bool) normal {
@@ -144,10 +157,10 @@ func (p *Pool) both(left, right *rich, disjunction, not bool) normal {
 	if a.truth == never {
 		return a
 	}
-	return conjoin(a, p.side(right, disjunction, not), disjunction)
+	return p.conjoin(a, p.side(right, disjunction, not), disjunction)
 }
 
-func disjoin(a, b normal, disjunction bool) normal {
+func (p *Pool) disjoin(a, b normal, disjunction bool) normal {
 	switch {
 	case a.truth == always || b.truth == always:
 		return normal{truth: always}
@@ -158,10 +171,10 @@ func disjoin(a, b normal, disjunction bool) normal {
 	case disjunction:
 		return normal{blocks: slices.Concat(a.blocks, b.blocks)}
 	}
-	return distribute(a, b, disjunction)
+	return p.distribute(a, b, disjunction)
 }
 
-func conjoin(a, b normal, disjunction bool) normal {
+func (p *Pool) conjoin(a, b normal, disjunction bool) normal {
 	switch {
 	case a.truth == never || b.truth == never:
 		return normal{truth: never}
@@ -172,5 +185,5 @@ func conjoin(a, b normal, disjunction bool) normal {
 	case !disjunction:
 		return normal{blocks: slices.Concat(a.blocks, b.blocks)}
 	}
-	return distribute(a, b, disjunction)
+	return p.distribute(a, b, disjunction)
 }

@@ -53,7 +53,7 @@ type pooled struct {
 
 	unwanted []bool  // packages that come by no weak dependency; made with the first job that wants these
 	idle     *solver // its memory serves the next Solve
-	err      error   // what PoolOptions.Files met
+	err      error   // what makes the pool useless: see Solve
 }
 
 // NewPool indexes packages.

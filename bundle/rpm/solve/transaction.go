@@ -8,9 +8,9 @@ import (
 	"github.com/offbake/offbake/bundle/rpm"
 )
 
-// Solve finds the transaction of a job. The error is an *Error when there is none, or what PoolOptions.Files met.
+// Solve finds the transaction of a job. The error is an *Error when there is none. Any other error, what PoolOptions.Files
+// met or a rich dependency beyond all measure, is the pool's: every later call gives it, too.
 func (p *Pool) Solve(j Job) (*Transaction, error) {
-	p.err = nil
 	plan, problems := p.plan(j)
 	if p.err != nil {
 		return nil, p.err
@@ -21,7 +21,9 @@ func (p *Pool) Solve(j Job) (*Transaction, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	s.run()
+	if s.run(); p.err != nil {
+		return nil, p.err
+	}
 	if len(s.problems) > 0 {
 		problems = append(problems, s.explain()...)
 	}
