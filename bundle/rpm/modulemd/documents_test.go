@@ -140,7 +140,8 @@ func TestDocumentsThatDnfDiesOf(t *testing.T) {
 		"tab indents":      {text: stream(plain+"xmd:\n\tb: c") + good, err: "reading the document at line 1: not YAML"},
 		"too deep":         {text: good + "---\n" + strings.Repeat("[", 200) + strings.Repeat("]", 200) + "\n", err: "nested too deep"},
 		"too deep in rows": {text: good + "---\n" + strings.Repeat("- ", 200) + "a\n", err: "nested too deep"},
-		"too long":         {text: good + "---\na: " + strings.Repeat("x", 9<<20) + "\n", err: "the document at line 14 has more than 8388608 bytes"},
+		"too many":         {text: strings.Repeat("--- a\n", 20_001), err: "got more than 20000 documents"},
+		"too long":         {text: good + "---\na: " + strings.Repeat("x", 9<<20) + "\n", err: "the document at line 14 has more than 4194304 bytes"},
 	} {
 		idx, err := modulemd.Parse(strings.NewReader(tt.text))
 		if tt.err != "" {

@@ -1,6 +1,7 @@
 package modulemd
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 
 const (
 	maxSize         = 64 << 20 // bytes of a file
-	maxDocument     = 8 << 20  // bytes of one document
+	maxDocument     = 4 << 20  // bytes of one document
 	maxDocuments    = 20_000
 	maxBuilds       = 1_000 // documents of one module
 	maxName         = 255   // bytes of a name, stream, context or architecture
@@ -40,9 +41,10 @@ func Parse(r io.Reader) (*Index, error) {
 		return nil, fmt.Errorf("reading module metadata: got more than %d bytes", maxSize)
 	}
 	b := builder{modules: make(map[string]*moduleDocs)}
-	for i, doc := range split([]byte(strings.TrimPrefix(string(src), "\ufeff"))) {
+	count := 0
+	for doc := range split(bytes.TrimPrefix(src, []byte("\ufeff"))) {
 		err := b.add(doc)
-		if err == nil && i >= maxDocuments {
+		if count++; err == nil && count > maxDocuments {
 			err = fmt.Errorf("got more than %d documents", maxDocuments)
 		}
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 // again set OFFBAKE_SEED.
 func TestRandomModulesLikeDnf(t *testing.T) {
 	t.Parallel()
-	seed, cases := uint64(time.Now().UnixNano()), 300
+	seed, cases := uint64(time.Now().UnixNano()), 200
 	if s := os.Getenv("OFFBAKE_SEED"); s != "" {
 		var err error
 		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {

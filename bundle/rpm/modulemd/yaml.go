@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"unicode/utf8"
 
@@ -50,59 +51,50 @@ const maxDepth = 64
 type document struct {
 	line int // where text begins in the file, from 1
 	text []byte
+	full bool // there is more than space and comments
+}
+
+func (d *document) add(row []byte) {
+	d.text = append(d.text, row...)
+	row = bytes.TrimSpace(row)
+	d.full = d.full || len(row) > 0 && row[0] != '#'
 }
 
 // split cuts a stream of documents at its markers. "---" and "..." at the beginning of a line are markers wherever they
 // stand, inside of quoted and block text, too (YAML 1.2, 9.1.2). Cut apart, a document costs the parser no more than its own
-// size, and one that cannot be used costs no other.
-func split(src []byte) []document {
-	var docs []document
-	cur, closed := document{line: 1}, false
-	flush := func(next int) {
-		if hasContent(cur.text) || closed {
-			docs = append(docs, cur)
+// size, and one that cannot be used costs no other. Directives are left out; none changes what is read here.
+func split(src []byte) iter.Seq[document] {
+	return func(yield func(document) bool) {
+		cur, line := document{line: 1}, 0
+		for row := range bytes.Lines(src) {
+			line++
+			switch {
+			case isMarker(row, "---"):
+				if cur.full && !yield(cur) {
+					return
+				}
+				cur = document{line: line, text: []byte("   ")}
+				cur.add(row[3:])
+			case isMarker(row, "..."):
+				if cur.full && !yield(cur) {
+					return
+				}
+				cur = document{line: line + 1}
+			case row[0] == '%' && !cur.full:
+				cur.add([]byte("\n"))
+			default:
+				cur.add(row)
+			}
 		}
-		cur, closed = document{line: next}, false
-	}
-	line := 0
-	for len(src) > 0 {
-		line++
-		end := bytes.IndexByte(src, '\n') + 1
-		if end == 0 {
-			end = len(src)
-		}
-		row := src[:end]
-		src = src[end:]
-		switch {
-		case isMarker(row, "---"):
-			flush(line)
-			cur.text = append(cur.text, "   "...)
-			cur.text = append(cur.text, row[3:]...)
-		case isMarker(row, "..."):
-			flush(line + 1)
-		case bytes.HasPrefix(row, []byte("%")) && !hasContent(cur.text):
-			cur.text = append(cur.text, '\n') // a directive; none changes what is read here
-		default:
-			cur.text = append(cur.text, row...)
+		if cur.full {
+			yield(cur)
 		}
 	}
-	flush(line)
-	return docs
 }
 
 func isMarker(row []byte, marker string) bool {
 	rest, found := bytes.CutPrefix(row, []byte(marker))
 	return found && (len(rest) == 0 || strings.ContainsRune(" \t\r\n", rune(rest[0])))
-}
-
-// hasContent tells whether there is more than space and comments.
-func hasContent(text []byte) bool {
-	for row := range bytes.Lines(text) {
-		if row = bytes.TrimSpace(row); len(row) > 0 && row[0] != '#' {
-			return true
-		}
-	}
-	return false
 }
 
 // parse reads a document into a tree; nil for one without content. An error says that it is no YAML. The reader is the one
