@@ -14,6 +14,7 @@ type interner struct {
 	block   strings.Builder
 
 	evrs     []*EVR // by hash
+	last     *EVR   // dependencies of one version stand together
 	key      []byte // of the version that is looked up
 	evrBlock []EVR
 }
@@ -61,15 +62,21 @@ func (n *interner) add(s []byte) string {
 
 // evr is a version of its parts.
 func (n *interner) evr(epoch, version, release []byte) *EVR {
+	same := func(e *EVR) bool {
+		return e != nil && e.Version == string(version) && e.Release == string(release) && e.Epoch == string(epoch)
+	}
+	if same(n.last) {
+		return n.last
+	}
 	n.key = append(append(append(append(append(n.key[:0], epoch...), 0), version...), 0), release...)
 	slot := &n.evrs[maphash.Bytes(n.seed, n.key)%uint64(len(n.evrs))]
-	if e := *slot; e != nil && e.Epoch == string(epoch) && e.Version == string(version) && e.Release == string(release) {
-		return e
+	if !same(*slot) {
+		if len(n.evrBlock) == 0 {
+			n.evrBlock = make([]EVR, internedEVRs)
+		}
+		*slot, n.evrBlock = &n.evrBlock[0], n.evrBlock[1:]
+		**slot = EVR{Epoch: n.text(epoch), Version: n.text(version), Release: n.text(release)}
 	}
-	if len(n.evrBlock) == 0 {
-		n.evrBlock = make([]EVR, internedEVRs)
-	}
-	*slot, n.evrBlock = &n.evrBlock[0], n.evrBlock[1:]
-	**slot = EVR{Epoch: n.text(epoch), Version: n.text(version), Release: n.text(release)}
-	return *slot
+	n.last = *slot
+	return n.last
 }
