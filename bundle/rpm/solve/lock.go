@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -11,7 +12,8 @@ import (
 type Closure struct {
 	*Transaction
 	// Named are packages that do not come but have to be offered: dnf takes a package for one that it obsoletes only where
-	// the old one is offered under the name that was asked for, and a pattern only means packages that are offered.
+	// the old one is offered under the name that was asked for, a pattern only means packages that are offered, and a
+	// package may stand beside an installed one of a better architecture only where it is offered for that, too.
 	Named []Item
 }
 
@@ -47,31 +49,50 @@ func (p *Pool) Lock(j Job) (Closure, error) {
 	return c, nil
 }
 
-// alone does a job with only the packages of a closure, and those that it names if that differs without them.
+// alone does a job with only the packages of a closure, and with those that have to be named where that differs without them.
 func (p *Pool) alone(c Closure, j Job) (Closure, error) {
-	var first *Transaction
-	for _, named := range [][]Item{nil, p.unchosen(c.Transaction, j)} {
-		t, err := p.only(slices.Concat(c.items(), named)).Solve(j)
-		if _, unsolvable := err.(*Error); err != nil && !unsolvable {
+	named := p.unchosen(c.Transaction, j)
+	best := c // where nothing else works
+	found := false
+	for _, named := range [][]Item{nil, named, slices.Concat(named, p.twins(c.items(), named))} {
+		offered := slices.Concat(c.items(), named)
+		t, err := p.only(offered).Solve(j)
+		var unsolvable *Error
+		if errors.As(err, &unsolvable) {
+			continue
+		}
+		if err != nil {
 			return Closure{}, err
 		}
-		if err == nil {
-			p.origins(t, slices.Concat(c.items(), named))
-			if next := (Closure{t, named}); next.same(c) {
-				return next, nil
-			}
-			if first == nil {
-				first = t
-			}
+		p.origins(t, offered)
+		next := Closure{Transaction: t, Named: named}
+		if next.same(c) {
+			return next, nil
 		}
-		if len(named) > 0 && first != nil {
-			return Closure{first, nil}, nil
+		if !found {
+			best, found = Closure{Transaction: t}, true
 		}
 	}
-	if first == nil {
-		return c, nil
+	return best, nil
+}
+
+// twins are the offered packages of the same name and version as items, for other architectures.
+func (p *Pool) twins(items, named []Item) []Item {
+	known := map[string]bool{}
+	for _, i := range slices.Concat(items, named) {
+		known[i.Package.NEVRA()] = true
 	}
-	return Closure{first, nil}, nil
+	var out []Item
+	for _, i := range items {
+		for _, q := range p.named(p.names[i.Package.Name]) {
+			e := p.pkgs[q]
+			if !p.installed(q) && p.installable(q) && sameEVR(e.EVR, i.Package.EVR) && !known[e.NEVRA()] {
+				known[e.NEVRA()] = true
+				out = append(out, Item{Package: e.Package, Repo: e.repo})
+			}
+		}
+	}
+	return out
 }
 
 // only is a pool with the same host to which nothing but items is offered, in the order of a repository that holds them.

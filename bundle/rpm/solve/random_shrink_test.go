@@ -3,6 +3,7 @@ package solve_test
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/offbake/offbake/bundle/rpm"
 )
@@ -20,11 +21,16 @@ func shrink(o *oracle, dir string, s *scenario, f *finding) (*scenario, *finding
 		s, f = c, g
 		return true
 	}
-	for changed := true; changed; {
+	if c := s.clone(); keepNamed(c, f) {
+		try(c)
+	}
+	// A small scenario is worth some time, not any: the seed repeats it.
+	deadline := time.Now().Add(time.Minute)
+	for changed := true; changed && time.Now().Before(deadline); {
 		changed = false
 		for _, step := range []func(*scenario, int) (*scenario, bool){dropPackages, dropRepo, dropExclude, dropSpec, dropWeak,
 			dropInstalled, dropOffered, dropDep, simplifyDep, plainVersion} {
-			for n := 0; ; {
+			for n := 0; time.Now().Before(deadline); {
 				c, more := step(s.clone(), n)
 				if !more {
 					break
@@ -38,6 +44,22 @@ func shrink(o *oracle, dir string, s *scenario, f *finding) (*scenario, *finding
 		}
 	}
 	return s, f
+}
+
+// keepNamed leaves out the packages of which neither answer has any version.
+func keepNamed(s *scenario, f *finding) bool {
+	named := map[string]bool{}
+	for _, p := range s.offered() {
+		for _, answer := range slices.Concat(f.ours.install, f.theirs.install) {
+			if strings.HasPrefix(answer, p.NEVRA()+" ") {
+				named[p.Name] = true
+			}
+		}
+	}
+	for r := range s.Repos {
+		s.Repos[r].Packages = slices.DeleteFunc(s.Repos[r].Packages, func(p *rpm.Package) bool { return !named[p.Name] })
+	}
+	return len(named) > 0
 }
 
 // dropPackages leaves out a half, a quarter, ... of all offered packages.
