@@ -55,8 +55,9 @@ var buildRepo = sync.OnceValues(func() (r rpmRepo, err error) {
 		return r, err
 	}
 	err = faulttest.BuildRepo(r.dir, key,
-		faulttest.RPMSpec{Name: "docker-ce", Version: "19.03.15", Release: "3.el7", Epoch: 3, Arch: "x86_64", Requires: []string{"containerd.io"}},
-		faulttest.RPMSpec{Name: "containerd.io", Version: "1.4.13", Arch: "x86_64"},
+		faulttest.RPMSpec{Name: "docker-ce", Version: "19.03.15", Release: "3.el7", Epoch: 3, Arch: "x86_64",
+			Requires: []string{"containerd.io", "/usr/share/containerd/shim"}}, // a path that only the file lists have
+		faulttest.RPMSpec{Name: "containerd.io", Version: "1.4.13", Arch: "x86_64", Files: map[string]faulttest.RPMFile{"/usr/share/containerd/shim": {}}},
 		faulttest.RPMSpec{Name: "wget", Version: "1.14", Files: map[string]faulttest.RPMFile{"/usr/bin/wget": {Content: "#!/bin/sh\n", Mode: 0o755}}})
 	if err != nil {
 		return r, err
@@ -108,7 +109,7 @@ const rpmManifest = basicManifest + `  rpms:
     repos:
       - {id: base, baseurl: "https://rpms.example/el7/", gpgkey: keys/rpm.asc}
     base: base/centos.rpmqa
-    install: [docker-ce-19.03.15, containerd.io, wget]
+    install: [docker-ce-19.03.15, wget]
 images:
   one:
     base: {name: "*"}

@@ -66,6 +66,9 @@ func (p *packages) idle(base []*rpm.Package) []string {
 	return warnings
 }
 
+// errReadAnew says that what was being solved is no longer what there is.
+var errReadAnew = errors.New("a repository was read from another place")
+
 // lookup finds out which packages have files that primary metadata does not list.
 func (p *packages) lookup(ctx context.Context) func([]string) (map[*rpm.Package][]string, error) {
 	return func(paths []string) (map[*rpm.Package][]string, error) {
@@ -74,6 +77,9 @@ func (p *packages) lookup(ctx context.Context) func([]string) (map[*rpm.Package]
 			found, err := r.loaded.Paths(ctx, r.open, paths)
 			if errors.Is(err, rpm.ErrNoFileLists) {
 				continue // what it has beyond primary metadata nobody can know
+			}
+			if err != nil && r.another(ctx) {
+				return nil, errReadAnew
 			}
 			if err != nil {
 				return nil, fmt.Errorf("looking files up in repository %q: %w", r.entry.ID, err)

@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"cmp"
 	"crypto/sha1"
 	"crypto/sha256"
 	"errors"
@@ -54,16 +55,19 @@ func TestResolveLeavesMirrorsInMixedState(t *testing.T) {
 		name string
 		near map[string]string // what the nearest mirror has, by path: a file
 		far  bool              // the second mirror is whole; otherwise it is not there
+		spec string            // "" is wget
 	}{
-		{"nothing", nil, false},
-		{"the list alone", map[string]string{"repodata/repomd.xml": filepath.Join(built.signed, "repodata/repomd.xml")}, false},
-		{"an old list and nothing else", map[string]string{"repodata/repomd.xml": filepath.Join(old, "repodata/repomd.xml")}, false},
-		{"an old list and nothing else, before a whole mirror", map[string]string{"repodata/repomd.xml": filepath.Join(old, "repodata/repomd.xml")}, true},
+		{"nothing", nil, false, ""},
+		{"the list alone", map[string]string{"repodata/repomd.xml": filepath.Join(built.signed, "repodata/repomd.xml")}, false, ""},
+		{"an old list and nothing else", map[string]string{"repodata/repomd.xml": filepath.Join(old, "repodata/repomd.xml")}, false, ""},
+		{"an old list and nothing else, before a whole mirror", map[string]string{"repodata/repomd.xml": filepath.Join(old, "repodata/repomd.xml")}, true, ""},
 		{"old metadata and no packages", map[string]string{"repodata/repomd.xml": filepath.Join(old, "repodata/repomd.xml"),
-			primary(old): filepath.Join(old, primary(old))}, false},
+			primary(old): filepath.Join(old, primary(old))}, false, ""},
+		{"old metadata without its file lists", map[string]string{"repodata/repomd.xml": filepath.Join(old, "repodata/repomd.xml"),
+			primary(old): filepath.Join(old, primary(old))}, false, "/usr/share/wget/only"},
 		{"metadata that was cut off", map[string]string{"repodata/repomd.xml": filepath.Join(built.signed, "repodata/repomd.xml"),
-			primary(built.signed): os.DevNull}, false},
-		{"a list that is none", map[string]string{"repodata/repomd.xml": filepath.Join(old, "Packages/wget-1.17-1.noarch.rpm")}, true},
+			primary(built.signed): os.DevNull}, false, ""},
+		{"a list that is none", map[string]string{"repodata/repomd.xml": filepath.Join(old, "Packages/wget-1.17-1.noarch.rpm")}, true, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w, _ := newRPMWorld(t, good)
@@ -75,7 +79,7 @@ func TestResolveLeavesMirrorsInMixedState(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			res, err := w.resolveMirrored(t, "wget")
+			res, err := w.resolveMirrored(t, cmp.Or(row.spec, "wget"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -49,16 +49,22 @@ type choice struct {
 func (p *packages) resolve(ctx context.Context) []result {
 	for {
 		choices, more, err := p.choose(ctx)
+		if errors.Is(err, errReadAnew) {
+			continue
+		}
 		if err != nil {
 			return []result{{err: fmt.Errorf("locking %q: %w", "rpms", err)}}
 		}
 		var jobs []job
-		var size int64
+		downloads, size := 0, int64(0)
 		for _, c := range choices {
 			jobs = append(jobs, job{c.pkg.NEVRA(), func(ctx context.Context) (result, error) { return c.resolve(ctx) }})
-			size += max(c.pkg.Size, 0)
+			if !c.known() {
+				downloads++
+				size += max(c.pkg.Size, 0)
+			}
 		}
-		p.fetcher.Progress.Expect(len(jobs), size)
+		p.fetcher.Progress.Expect(downloads, size)
 		results := p.run(ctx, jobs)
 		if !p.another(ctx, choices, results) {
 			return append(results, result{warnings: append(more, p.unsigned(results)...)})
@@ -113,6 +119,11 @@ func (p *packages) unsigned(results []result) []string {
 	return warnings
 }
 
+// known reports whether metadata leaves nothing to learn of the package.
+func (c choice) known() bool {
+	return c.repo.keys == nil && c.pkg.Checksum.Type == "sha256" && c.pkg.Size > 0
+}
+
 func (c choice) resolve(ctx context.Context) (result, error) {
 	address, err := packageURL(c.repo.entry, c.pkg)
 	if err != nil {
@@ -122,8 +133,7 @@ func (c choice) resolve(ctx context.Context) (result, error) {
 		Path: "rpms/Packages/" + path.Base(c.pkg.Href), Kind: manifest.KindRPM, Name: c.pkg.NEVRA(), URL: address,
 		Size: c.pkg.Size, SHA256: c.pkg.Checksum.Hex, Mode: "0644", Verified: FirstUse,
 	}
-	known := c.pkg.Checksum.Type == "sha256" && c.pkg.Size > 0
-	if known && c.repo.keys == nil { // nothing is left to learn
+	if c.known() {
 		return result{rows: []manifest.Row{row}}, nil
 	}
 	req := fetch.Request{Name: path.Base(c.pkg.Href), URLs: c.repo.near(URLs(address, c.repo.in.Mirrors)), Size: c.pkg.Size}

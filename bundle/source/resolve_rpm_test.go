@@ -45,7 +45,7 @@ var buildRPMs = sync.OnceValues(func() (w rpmWorld, err error) {
 		return w, err
 	}
 	w.signed, w.unsigned, w.id = filepath.Join(dir, "signed"), filepath.Join(dir, "unsigned"), key.KeyID()
-	specs := []faulttest.RPMSpec{{Name: "wget", Version: "1.14"}, {Name: "wget", Version: "1.20"}, {Name: "unzip", Version: "6.0", Arch: "x86_64"}}
+	specs := []faulttest.RPMSpec{{Name: "wget", Version: "1.14"}, {Name: "wget", Version: "1.20", Files: map[string]faulttest.RPMFile{"/usr/share/wget/only": {}}}, {Name: "unzip", Version: "6.0", Arch: "x86_64"}}
 	if err := faulttest.BuildRepo(w.signed, key, specs...); err != nil {
 		return w, err
 	}

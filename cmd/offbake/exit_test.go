@@ -3,9 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 
+	"github.com/offbake/offbake/bundle/rpm"
+	"github.com/offbake/offbake/bundle/source"
+	"github.com/offbake/offbake/manifest"
 	"github.com/offbake/offbake/provision"
 )
 
@@ -22,6 +26,35 @@ func TestExitCodeOfTheSeal(t *testing.T) {
 		{"a script that failed", &provision.ExitError{Code: 4}, exitFailed, ""},
 	} {
 		err := errors.Join(errors.New("another image"), fmt.Errorf("baking: %w", &provision.StepError{Err: tt.err}))
+		if code := exitCode(t.Context(), err); code != tt.code {
+			t.Errorf("%s: got exit code %d, want %d", tt.name, code, tt.code)
+		}
+		if hint := new(app).hint(err); !strings.Contains(hint, tt.hint) || tt.hint == "" && hint != "" {
+			t.Errorf("%s: got hint %q, want %q", tt.name, hint, tt.hint)
+		}
+	}
+}
+
+// TestExitCodeOfLock has what locking RPMs can end with.
+func TestExitCodeOfLock(t *testing.T) {
+	lacks := []source.Distribution{{Name: "CentOS 7", Repos: []source.Standard{{Name: "base", URL: "https://vault.example/os/"}, {Name: "extras"}}}}
+	for _, tt := range []struct {
+		name string
+		err  error
+		code int
+		hint string
+	}{
+		{"standard repositories lack", &source.UnsolvableError{Lacks: lacks}, exitFailed,
+			"add to artifacts.rpms.repos what CentOS 7 has: base (such as https://vault.example/os/), extras"},
+		{"a bare base", &source.UnsolvableError{Bare: true}, exitFailed, "offbake base query"},
+		{"something that is nowhere", &source.UnsolvableError{Missing: []source.Missing{{Dep: "nano"}}}, exitFailed, "another version under artifacts.rpms.install"},
+		{"what excludes itself", &source.UnsolvableError{Others: []string{"a conflicts with b"}}, exitFailed, ""},
+		{"a package without signature", &source.SignatureError{Err: rpm.ErrUnsigned}, exitVerify, "artifacts.rpms.unsigned"},
+		{"metadata without signature", &source.SignatureError{Err: fmt.Errorf("%w: %w", fs.ErrNotExist, rpm.ErrUnsigned)}, exitVerify, ""},
+		{"another's signature", &source.SignatureError{Err: rpm.ErrUnknownKey}, exitVerify, ""},
+		{"a base that is none", &manifest.Error{Field: "artifacts.rpms.base"}, exitUsage, ""},
+	} {
+		err := fmt.Errorf("locking %q: %w", "rpms", tt.err)
 		if code := exitCode(t.Context(), err); code != tt.code {
 			t.Errorf("%s: got exit code %d, want %d", tt.name, code, tt.code)
 		}
