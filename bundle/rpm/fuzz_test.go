@@ -2,10 +2,13 @@ package rpm_test
 
 import (
 	"bytes"
+	"crypto"
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
@@ -75,6 +78,9 @@ func FuzzHeader(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if list := rpm.FileConflicts([]*rpm.Header{h, h}); len(rpm.FileConflicts([]*rpm.Header{h})) != len(list) {
+			t.Errorf("got conflicts of a package with itself: %v", list)
+		}
 		out, err := rpm.WriteRepo([]rpm.RepoFile{{Header: h, Href: "Packages/x.rpm", SHA256: strings.Repeat("0", 64)}})
 		if err != nil {
 			t.Fatal(err)
@@ -82,6 +88,32 @@ func FuzzHeader(f *testing.F) {
 		repo, err := rpm.LoadRepo(t.Context(), rpm.RepoOptions{}, memory(out).open)
 		if err != nil || len(repo.Packages) != 1 {
 			t.Errorf("got %v, %v of what was written for %q", repo, err, h.NEVRA())
+		}
+	})
+}
+
+// FuzzSignature reads any OpenPGP packet in each place that a header has for one: none that it makes up is good, alone or in
+// place of a good one.
+func FuzzSignature(f *testing.F) {
+	payload, digest := payloadOf("x")
+	header := minimal(digest...)
+	rsaKey, edKey := newKey(f, packet.PubKeyAlgoRSA, 0), newKey(f, packet.PubKeyAlgoEdDSA, 0)
+	good := map[string]bool{}
+	for _, blob := range [][]byte{signV4(f, rsaKey, header, time.Time{}), signV4(f, edKey, header, time.Time{}), signV3(f, rsaKey, header, crypto.SHA256)} {
+		good[string(blob)] = true
+		f.Add(blob)
+	}
+	f.Add([]byte{0xc2, 3, 6, 0, 27})
+	keys := keyring(f, armored(f, rsaKey, edKey))
+	f.Fuzz(func(t *testing.T, blob []byte) {
+		for _, tag := range []int{rsaTag, dsaTag, pgpTag, gpgTag, openPGPTag} {
+			it := bin(tag, blob)
+			if tag == openPGPTag {
+				it = texts(tag, base64.StdEncoding.EncodeToString(blob))
+			}
+			if s, err := verify(assemble([]item{it}, header, payload), keys); err == nil && !good[string(blob)] {
+				t.Errorf("got good signature %+v of %x in tag %d", s, blob, tag)
+			}
 		}
 	})
 }

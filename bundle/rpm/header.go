@@ -146,12 +146,12 @@ func (raw *rawHeader) decode() (*Header, error) {
 
 // isWord says whether s can stand in a package's name.
 func isWord(s string) bool {
-	return printable(s) && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsSpace)
+	return printable(s) && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsSpace) && !strings.ContainsAny(s, "\ufffe\uffff")
 }
 
-// printable says whether s is there and without control characters.
+// printable says whether s is without control characters, and something of it can be written as metadata.
 func printable(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, unicode.IsControl)
+	return !strings.ContainsFunc(s, unicode.IsControl) && escapeXML(s) != ""
 }
 
 // Bits of rpm's RPMSENSE that make a requirement Pre in repository metadata: PREREQ, SCRIPT_PRE, SCRIPT_POST.

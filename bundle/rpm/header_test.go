@@ -105,6 +105,8 @@ func TestReadHeaderRefuses(t *testing.T) {
 		{"negative size", minimal(item{5009, 5, 1, bytes.Repeat([]byte{255}, 8)}), "negative"},
 		{"requirements without versions", minimal(int32s(1048, 0), texts(1049, "x")), "as many"},
 		{"a requirement without name", minimal(int32s(1048, 0), texts(1049, ""), texts(1050, "")), "printable"},
+		{"a requirement of which metadata can say nothing", minimal(int32s(1048, 0), texts(1049, "\xa0"), texts(1050, "")), "printable"},
+		{"a name that metadata cannot say", craft(63, text(1000, "a\ufffe"), text(1001, "1"), text(1002, "1"), text(1022, "noarch")), "bad name"},
 		{"files without directories", minimal(int32s(1116, 0), texts(1117, "x")), "indexes of directories"},
 		{"files without indexes", minimal(texts(1117, "x"), texts(1118, "/")), "one for each name"},
 		{"files without modes", minimal(int32s(1116, 0), texts(1117, "x"), texts(1118, "/")), "modes"},
