@@ -45,18 +45,18 @@ func TestWhyOfWhatDoesNotCome(t *testing.T) {
 		"on a base that has it": {
 			world:  whyOf([]string{"lib-1-1.noarch"}, []string{"app"}, "app-1-1.noarch lib", "lib-2-1.noarch"),
 			solved: true,
-			want: []string{"lib-2-1.noarch", "  does not come when what the manifest installs is installed on base/x; in the bundle:",
-				"  replaces lib-1-1.noarch of the base", "  nothing that the manifest installs leads to it"},
+			want: []string{"lib-2-1.noarch", "  does not come when what the manifest installs is installed on base/x",
+				"  would replace lib-1-1.noarch of the base", "  nothing that the manifest installs leads to it"},
 		},
 		"for another base": {
 			world:  whyOf([]string{"other-1-1.noarch"}, []string{"app"}, "app-1-1.noarch other", "lib-2-1.noarch", "other-1-1.noarch lib"),
 			solved: true,
-			want: []string{"lib-2-1.noarch", "  does not come when what the manifest installs is installed on base/x; in the bundle:",
+			want: []string{"lib-2-1.noarch", "  does not come when what the manifest installs is installed on base/x",
 				"  nothing that the manifest installs leads to it", "  directly:", "    other-1-1.noarch requires lib"},
 		},
 		"in a bundle that lacks something": {
 			world: whyOf(nil, []string{"app"}, "app-1-1.noarch lib missing", "lib-2-1.noarch"),
-			want: []string{"lib-2-1.noarch", "  does not come when what the manifest installs is installed on base/x; in the bundle:",
+			want: []string{"lib-2-1.noarch", "  does not come when what the manifest installs is installed on base/x",
 				"  app-1-1.noarch is asked for as app", "    requires lib -> lib-2-1.noarch"},
 		},
 	} {

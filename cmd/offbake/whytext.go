@@ -31,11 +31,13 @@ func (r whyResult) lines() []string {
 
 func (p whyPackage) lines(base string) []string {
 	text := []string{p.Package}
+	replaces := "  replaces "
 	if !p.Installed {
-		text = append(text, "  does not come when what the manifest installs is installed on "+base+"; in the bundle:")
+		text = append(text, "  does not come when what the manifest installs is installed on "+base)
+		replaces = "  would replace "
 	}
 	if p.Replaces != "" {
-		text = append(text, "  replaces "+p.Replaces+" of the base")
+		text = append(text, replaces+p.Replaces+" of the base")
 	}
 	if len(p.Removes) > 0 {
 		text = append(text, "  obsoletes "+strings.Join(p.Removes, ", ")+" of the base")
