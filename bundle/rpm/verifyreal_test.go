@@ -153,8 +153,8 @@ func sweptBits(place, stride int) func(i int) []int {
 // indexEnd is where the index of the signature header ends: what is before it says what all the rest means.
 func indexEnd(file []byte) int { return 96 + 16*(int(file[96+11])+1) }
 
-// TestVerifySigned has packages of each kind of signature.
-func TestVerifySigned(t *testing.T) {
+// TestVerifySweep has packages of each kind of signature.
+func TestVerifySweep(t *testing.T) {
 	t.Parallel()
 	forms := signedForms(t)
 	t.Run("altered", func(t *testing.T) { testAltered(t, forms) })
@@ -196,9 +196,9 @@ func testAltered(t *testing.T, forms []signedForm) {
 	}
 }
 
-// TestVerifyAlteredHeaders alters the headers of real packages: every bit of the lead and of the signature header's
+// TestVerifyHeadersSweep alters the headers of real packages: every bit of the lead and of the signature header's
 // index, and one of some 2000 bytes after it; in the long version every bit. Their payload is not there, and with it what says who may be in the way: signature, MD5 and size of both.
-func TestVerifyAlteredHeaders(t *testing.T) {
+func TestVerifyHeadersSweep(t *testing.T) {
 	t.Parallel()
 	var armored []byte
 	for _, name := range []string{"RPM-GPG-KEY-CentOS-7", "RPM-GPG-KEY-docker-ce"} {
