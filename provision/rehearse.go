@@ -51,6 +51,10 @@ func (e *RehearsalError) Unwrap() error { return e.Err }
 // repository. The hosts get everything through their connection; they have no need of a network. No image is made, and every
 // host is ended, whatever happens. The error joins those of all plans: a *RehearsalError where a call failed.
 func Rehearse(ctx context.Context, r Rehearsal) (err error) {
+	if !slices.ContainsFunc(r.Plans, func(p solve.Plan) bool { return len(p.Calls) > 0 }) {
+		r.Progress.Line("nothing to rehearse: no image installs packages")
+		return nil
+	}
 	repo, err := openRepository(ctx, r.Files, r.Open)
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func Transactions(m *manifest.Manifest, vars *manifest.Vars, files []string) ([]
 		if err != nil && !IsPlanError(err) {
 			return nil, err
 		}
-		calls, err := transactions(installer{img: img, served: served, upgrade: upgrade, read: read})
+		calls, err := transactions(installer{img: img, served: served, upgrade: upgrade, weak: m.Weak(), read: read})
 		if err != nil {
 			return nil, err
 		}
@@ -51,6 +51,7 @@ type installer struct {
 	img     manifest.Image
 	served  map[string]string // variables, and the package files of the bundle whose URLs they take
 	upgrade []string
+	weak    bool
 	read    func(script string) ([]byte, error) // errNoScript for one too large to be read
 }
 
@@ -88,7 +89,11 @@ func transactions(i installer) ([]solve.Call, error) {
 		}
 	}
 	scripts, err := i.scripts()
-	return append(out, scripts...), err
+	out = append(out, scripts...)
+	for n := range out {
+		out[n].Weak = i.weak
+	}
+	return out, err
 }
 
 // scripts are the calls that the image's scripts make in plain sight.
@@ -118,7 +123,7 @@ func (i installer) scripts() ([]solve.Call, error) {
 func (w *work) transactions() ([]solve.Call, error) {
 	i := installer{img: w.plan.img, served: w.plan.served}
 	if w.Offline {
-		i.upgrade = w.Upgrade
+		i.upgrade, i.weak = w.Upgrade, w.Weak
 	}
 	files := w.Bundle.Index().Files
 	i.read = func(script string) ([]byte, error) {

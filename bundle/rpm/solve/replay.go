@@ -21,6 +21,7 @@ type Call struct {
 	Install []string // specs, as in Job
 	Files   []File   // packages given by the path of their file
 	Upgrade []string // specs, as in Job; those that `rpm -q` does not know are left out
+	Weak    bool     // as in Job
 	// Absent leaves out what an installed package provides by that name, as `rpm -q --whatprovides` tells.
 	Absent bool
 	// Lenient leaves out specs that nothing matches; Outcome.Unmatched tells them.
@@ -166,7 +167,7 @@ func (r *replay) solve(j Job) (*Transaction, error) {
 
 // job is what a call asks for that is not there already.
 func (r *replay) job(c Call) Job {
-	var j Job
+	j := Job{Weak: c.Weak}
 	for _, f := range c.Files {
 		spec := r.file(f)
 		if !slices.ContainsFunc(r.Installed, func(p *rpm.Package) bool { return exactly(p) == spec }) {
