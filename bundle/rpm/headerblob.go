@@ -21,8 +21,12 @@ func ReadHeaderBlob(blob []byte) (*Header, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading installed RPM header: %w", err)
 	}
-	if d := (&decoder{index: x}); d.number(tagSourcePackage) == 0 {
+	d := &decoder{index: x}
+	if d.number(tagSourcePackage) == 0 {
 		h.Arch = d.text(tagArch) // some packages do not tell their source; those of sources are never installed
+	}
+	if !isWord(h.Arch) {
+		return nil, fmt.Errorf("reading installed RPM header: got %q with bad architecture: %w", h.NEVRA(), ErrMalformed)
 	}
 	return h, nil
 }

@@ -90,6 +90,14 @@ func TestReadHeaderBlobRefuses(t *testing.T) {
 			t.Errorf("%s: got %t, %v, want a malformed header", fault, got != nil, err)
 		}
 	}
+	noSource := craft(63, text(1000, "aa"), text(1001, "1.0"), text(1002, "1"), text(1022, ""))
+	if h, err := rpm.ReadHeaderBlob(noSource[8:]); !errors.Is(err, rpm.ErrMalformed) || h != nil {
+		t.Errorf("got %t, %v of an empty architecture", h != nil, err)
+	}
+	noArch := craft(63, text(1000, "gpg-pubkey"), text(1001, "1.0"), text(1002, "1"))
+	if h, err := rpm.ReadHeaderBlob(noArch[8:]); err != nil || h.Arch != "(none)" {
+		t.Errorf("got %v, %v without architecture", h, err)
+	}
 	// A few kilobytes of header that would make gigabytes of paths.
 	long := bytes.Repeat([]byte("d"), 5000)
 	blob := minimal(texts(1117, "a", "b"), int32s(1116, 0, 0), texts(1118, string(long)), item{1030, int16Type, 2, make([]byte, 4)}, int32s(1037, 0, 0))
