@@ -5,7 +5,7 @@ package modulemd
 func (s *search) decideJobs(level int) int {
 	first := level
 	for i := 0; i < s.learned; i++ {
-		c := &s.problem.clauses[i]
+		c := &s.clauses[i]
 		if c.origin != fromJob || c.off {
 			continue
 		}
@@ -34,16 +34,16 @@ func (s *search) decideRequirements(level int) int {
 	first := level
 	putOff := 0 // the first clause that was put off; -1 when nothing is any more. Counted from 1
 	for i, quiet := 0, 0; ; i, quiet = i+1, quiet+1 {
-		if quiet >= len(s.problem.clauses) {
+		if quiet >= len(s.clauses) {
 			if putOff <= 0 {
 				return level
 			}
 			i, quiet, putOff = putOff-1, 0, -1
 		}
-		if i >= len(s.problem.clauses) {
+		if i >= len(s.clauses) {
 			i = 0
 		}
-		c := &s.problem.clauses[i]
+		c := &s.clauses[i]
 		if c.off || len(c.lits) < 2 {
 			continue
 		}

@@ -29,27 +29,31 @@ func but(line, instead string) string { return strings.Replace(plain, line+"\n",
 func documents() map[string]string {
 	other := stream(but("name: a", "name: b\n"))
 	files := map[string]string{
-		"empty":              "# nothing\n",
-		"two":                stream(plain) + "...\n" + other,
-		"flow":               "--- {document: modulemd, version: 2, data: {name: a, stream: 1, summary: s, description: d, license: {module: MIT}}}\n",
-		"directive":          "%YAML 1.1\n" + stream(plain),
-		"lines end in CRLF":  strings.ReplaceAll(stream(plain), "\n", "\r\n"),
-		"byte order mark":    "\ufeff" + stream(plain),
-		"data comes first":   "---\ndata: {name: a, stream: 1, summary: s, description: d, license: {module: [MIT]}}\ndocument: modulemd\nversion: 2\n",
-		"version 1":          doc("modulemd", "1", plain+"dependencies: {requires: {platform: el8}}\nartifacts: {rpms: [x-0:1-1.noarch]}"),
-		"version 1 unmet":    doc("modulemd", "1", plain+"dependencies: {requires: {b: '1'}}"),
-		"version 3":          doc("modulemd", "3", plain) + other,
-		"version 9":          doc("modulemd", "9", plain) + other,
-		"version quoted":     doc("modulemd", `"2"`, plain),
-		"packager":           doc("modulemd-packager", "3", plain) + other,
-		"translations":       stream(plain) + doc("modulemd-translations", "1", "module: a\nstream: 1\nmodified: 5\ntranslations: {en: {summary: x}}"),
-		"obsoletes":          stream(plain) + defaults("module: a\nstream: 1") + doc("modulemd-obsoletes", "1", "modified: 2020-05-01T00:00Z\nmodule: a\nstream: '1'\neol_date: 2020-05-01T00:00Z\nmessage: x"),
-		"no data":            "---\ndocument: modulemd\nversion: 2\n",
-		"no version":         "---\ndocument: modulemd\ndata: {name: a}\n",
-		"no kind":            "---\nversion: 2\ndata: {name: a}\n",
-		"unknown keys":       stream(plain + "foo: {a: [b]}"),
-		"twice the same":     stream(plain) + stream(plain),
-		"twice, differing":   stream(plain+"artifacts: {rpms: [x-0:1-1.noarch]}") + stream(plain+"artifacts: {rpms: [y-0:1-1.noarch]}"),
+		"empty":             "# nothing\n",
+		"two":               stream(plain) + "...\n" + other,
+		"flow":              "--- {document: modulemd, version: 2, data: {name: a, stream: 1, summary: s, description: d, license: {module: MIT}}}\n",
+		"directive":         "%YAML 1.1\n" + stream(plain),
+		"lines end in CRLF": strings.ReplaceAll(stream(plain), "\n", "\r\n"),
+		"byte order mark":   "\ufeff" + stream(plain),
+		"data comes first":  "---\ndata: {name: a, stream: 1, summary: s, description: d, license: {module: [MIT]}}\ndocument: modulemd\nversion: 2\n",
+		"version 1": doc("modulemd", "1",
+			plain+"dependencies: {requires: {platform: el8}}\nartifacts: {rpms: [x-0:1-1.noarch]}"),
+		"version 1 unmet": doc("modulemd", "1", plain+"dependencies: {requires: {b: '1'}}"),
+		"version 3":       doc("modulemd", "3", plain) + other,
+		"version 9":       doc("modulemd", "9", plain) + other,
+		"version quoted":  doc("modulemd", `"2"`, plain),
+		"packager":        doc("modulemd-packager", "3", plain) + other,
+		"translations": stream(plain) + doc("modulemd-translations", "1",
+			"module: a\nstream: 1\nmodified: 5\ntranslations: {en: {summary: x}}"),
+		"obsoletes": stream(plain) + defaults("module: a\nstream: 1") + doc("modulemd-obsoletes", "1",
+			"modified: 2020-05-01T00:00Z\nmodule: a\nstream: '1'\neol_date: 2020-05-01T00:00Z\nmessage: x"),
+		"no data":        "---\ndocument: modulemd\nversion: 2\n",
+		"no version":     "---\ndocument: modulemd\ndata: {name: a}\n",
+		"no kind":        "---\nversion: 2\ndata: {name: a}\n",
+		"unknown keys":   stream(plain + "foo: {a: [b]}"),
+		"twice the same": stream(plain) + stream(plain),
+		"twice, differing": stream(plain+"artifacts: {rpms: [x-0:1-1.noarch]}") +
+			stream(plain+"artifacts: {rpms: [y-0:1-1.noarch]}"),
 		"no name":            stream(but("name: a", "")),
 		"no stream":          stream(but("stream: 1", "")),
 		"no version of it":   stream(but("version: 5", "")),
@@ -69,45 +73,62 @@ func documents() map[string]string {
 		"tag":                stream(but("stream: 1", "stream: !!str 1\n")),
 		"anchor":             stream(plain + "references: &x {community: http://a}"),
 	}
+	addValues(files)
+	addDefaults(files)
+	return files
+}
+
+// addValues adds files with one field each that is out of the ordinary.
+func addValues(files map[string]string) {
 	for _, version := range []string{"x", "-5", "0x10", "99999999999999999999999", "18446744073709551615", "007"} {
 		files["version of it "+version] = stream(but("version: 5", "version: "+version+"\n"))
 	}
 	for _, field := range []string{
-		"profiles: {x: {rpms: a}}", "profiles: {x: {rpms: }}", "profiles: {x: }", "profiles: {x: [a]}", "profiles: {x: {foo: [1]}}",
+		"profiles: {x: {rpms: a}}", "profiles: {x: {rpms: }}", "profiles: {x: }", "profiles: {x: [a]}",
+		"profiles: {x: {foo: [1]}}",
 		"profiles: ", "artifacts: ", "artifacts: [x]", "artifacts: {rpms: x-0:1-1.noarch}", "artifacts: {rpms: [[x]]}",
 		"artifacts: {foo: x}", "artifacts: {rpms: [x-1-1.noarch]}", "artifacts: {rpms: [x-a:1-1.noarch]}",
 		"artifacts: {rpms: ['x-0:1-1']}", "artifacts: {rpms: ['x-0:1-1.']}", "artifacts: {rpms: ['x y-0:1-1.noarch']}",
-		"artifacts: {rpms: ['x-0:1:2-1.noarch']}", "artifacts: {rpms: ['x-0:1-1-.a']}", "artifacts: {rpms: ['x--1:1-1.noarch']}",
+		"artifacts: {rpms: ['x-0:1:2-1.noarch']}", "artifacts: {rpms: ['x-0:1-1-.a']}",
+		"artifacts: {rpms: ['x--1:1-1.noarch']}",
 		"artifacts: {rpms: ['x-00:1-1.noarch', 'y-7:1-1.noarch']}",
 		"demodularized: {rpms: [x]}", "dependencies: ", "dependencies: {requires: {b: [x]}}", "dependencies: [a]",
 		"dependencies: [{requires: {}}]", "dependencies: [{requires: }]", "dependencies: [{requires: {b: x}}]",
 		"dependencies: [{requires: {b: [x, -y]}}]", "dependencies: [{buildrequires: {b: [x, -y]}}]",
-		"dependencies: [{requires: {b: [x], b: [y]}}]", "dependencies: [{requires: {b: [[x]]}}]", "dependencies: [{requires: {b: }}]",
+		"dependencies: [{requires: {b: [x], b: [y]}}]", "dependencies: [{requires: {b: [[x]]}}]",
+		"dependencies: [{requires: {b: }}]",
 		"dependencies: [{requires: {b: [rhel-8]}}]", "dependencies: [{requires: {platform: [-el7]}}]",
 		"dependencies: [{requires: {platform: [-el8]}}]", "dependencies: [{requires: {platform: []}}]",
 		"dependencies: [{requires: {platform: [el8]}}, {requires: {b: [1]}}]",
 	} {
 		files[field] = stream(plain + field)
 	}
-	for _, text := range []string{"1.10", "'1.10'", `"\x31"`, "010", "1_000", "0o7", "1e3", "yes", "~", "null", "2020-01-01", "-1", ".5", "1:10", `""`} {
+	for _, text := range []string{"1.10", "'1.10'", `"\x31"`, "010", "1_000", "0o7", "1e3", "yes", "~", "null",
+		"2020-01-01", "-1", ".5", "1:10", `""`} {
 		files["stream "+text] = stream(but("stream: 1", "stream: "+text+"\n"))
 	}
+}
+
+func addDefaults(files map[string]string) {
 	for name, text := range map[string]string{
-		"default": "module: a\nstream: 1\nprofiles: {'1': [x]}", "default not there": "module: a\nstream: 2", "no default": "module: a",
-		"default of nothing": "stream: 1", "odd time": "module: a\nstream: 1\nmodified: abc", "profiles in a list": "module: a\nstream: 1\nprofiles: [a]",
-		"empty default": "module: a\nstream: ''", "intents": "module: a\nstream: 1\nintents: {desktop: {stream: 2}}",
+		"default": "module: a\nstream: 1\nprofiles: {'1': [x]}", "default not there": "module: a\nstream: 2",
+		"no default":         "module: a",
+		"default of nothing": "stream: 1", "odd time": "module: a\nstream: 1\nmodified: abc",
+		"profiles in a list": "module: a\nstream: 1\nprofiles: [a]",
+		"empty default":      "module: a\nstream: ''", "intents": "module: a\nstream: 1\nintents: {desktop: {stream: 2}}",
 	} {
 		files["defaults: "+name] = stream(plain) + defaults(text)
 	}
 	files["defaults: version 2"] = stream(plain) + doc("modulemd-defaults", "2", "module: a\nstream: 1")
-	files["defaults: the last counts"] = stream(plain) + defaults("module: a\nstream: 1\nmodified: 5") + defaults("module: a\nstream: 2\nmodified: 3")
-	return files
+	files["defaults: the last counts"] = stream(plain) + defaults("module: a\nstream: 1\nmodified: 5") +
+		defaults("module: a\nstream: 2\nmodified: 3")
 }
 
 func TestDocumentsLikeDnf(t *testing.T) {
 	t.Parallel()
 	oracle := startDnf(t)
-	packages := []testPackage{{nevra: "x-0:1-1.noarch"}, {nevra: "y-7:1-1.noarch"}, {nevra: "z-0:1-1.noarch", provides: []string{"x"}}}
+	packages := []testPackage{{nevra: "x-0:1-1.noarch"}, {nevra: "y-7:1-1.noarch"}, {nevra: "z-0:1-1.noarch",
+		provides: []string{"x"}}}
 	for name, text := range documents() {
 		for _, enable := range [][]string{nil, {"a:1"}} {
 			q := question{repos: []testRepo{{id: "repo", packages: packages, modules: text}}, enable: enable}
@@ -130,18 +151,21 @@ func TestDocumentsThatDnfDiesOf(t *testing.T) {
 		skipped string
 		err     string
 	}{
-		"unknown kind":     {text: doc("foo", "2", plain) + good, skipped: `documents of kind "foo" version 2 are not known`},
-		"odd version":      {text: doc("modulemd", "two", plain) + good, skipped: `version: got "two", want a whole number`},
-		"scalar":           {text: "--- hello\n" + good, skipped: "got a scalar, want a document"},
-		"nothing":          {text: "---\n---\n" + good},
-		"open bracket":     {text: good + "---\ndocument: [\n", err: "reading module metadata: reading the document at line 14: not YAML"},
-		"NUL":              {text: good + "---\n\x00\n", err: "reading the document at line 14: want text in UTF-8"},
-		"no UTF-8":         {text: good + "---\na: \xff\n", err: "reading the document at line 14: want text in UTF-8"},
-		"tab indents":      {text: stream(plain+"xmd:\n\tb: c") + good, err: "reading the document at line 1: not YAML"},
-		"too deep":         {text: good + "---\n" + strings.Repeat("[", 200) + strings.Repeat("]", 200) + "\n", err: "nested too deep"},
+		"unknown kind": {text: doc("foo", "2", plain) + good, skipped: `documents of kind "foo" version 2 are not known`},
+		"odd version":  {text: doc("modulemd", "two", plain) + good, skipped: `version: got "two", want a whole number`},
+		"scalar":       {text: "--- hello\n" + good, skipped: "got a scalar, want a document"},
+		"nothing":      {text: "---\n---\n" + good},
+		"open bracket": {text: good + "---\ndocument: [\n",
+			err: "reading module metadata: reading the document at line 14: not YAML"},
+		"NUL":         {text: good + "---\n\x00\n", err: "reading the document at line 14: want text in UTF-8"},
+		"no UTF-8":    {text: good + "---\na: \xff\n", err: "reading the document at line 14: want text in UTF-8"},
+		"tab indents": {text: stream(plain+"xmd:\n\tb: c") + good, err: "reading the document at line 1: not YAML"},
+		"too deep": {text: good + "---\n" + strings.Repeat("[", 200) + strings.Repeat("]", 200) + "\n",
+			err: "nested too deep"},
 		"too deep in rows": {text: good + "---\n" + strings.Repeat("- ", 200) + "a\n", err: "nested too deep"},
 		"too many":         {text: strings.Repeat("--- a\n", 20_001), err: "got more than 20000 documents"},
-		"too long":         {text: good + "---\na: " + strings.Repeat("x", 9<<20) + "\n", err: "the document at line 14 has more than 4194304 bytes"},
+		"too long": {text: good + "---\na: " + strings.Repeat("x", 9<<20) + "\n",
+			err: "the document at line 14 has more than 4194304 bytes"},
 	} {
 		idx, err := modulemd.Parse(strings.NewReader(tt.text))
 		if tt.err != "" {
@@ -192,7 +216,8 @@ artifacts:
 				{Module: "perl", Streams: []string{"5.24", "5.26"}}, {Module: "platform", Streams: []string{"el8"}},
 				{Module: "perl-lib", Streams: []string{}},
 			},
-			Profiles:      []modulemd.Profile{{Name: "client", Packages: []string{}}, {Name: "server", Packages: []string{"a", "b"}}},
+			Profiles: []modulemd.Profile{{Name: "client", Packages: []string{}}, {Name: "server",
+				Packages: []string{"a", "b"}}},
 			Artifacts:     []string{"a-1:1.10-1.module_el8+1.src", "b-0:2-1.module_el8+1.x86_64"},
 			Demodularized: []string{"old"},
 			API:           []string{"a"},

@@ -42,7 +42,8 @@ func fedora(tb testing.TB, id string) testRepo {
 			r.packages = append(r.packages, p)
 			if n%3 == 1 {
 				parts := p.parts()
-				r.packages = append(r.packages, testPackage{nevra: fmt.Sprintf("%s-%s:%s-%d.fc29.x86_64", parts[0], parts[1], parts[2], i)})
+				r.packages = append(r.packages, testPackage{nevra: fmt.Sprintf("%s-%s:%s-%d.fc29.x86_64", parts[0],
+					parts[1], parts[2], i)})
 			}
 		}
 	}

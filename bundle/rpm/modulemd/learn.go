@@ -10,13 +10,13 @@ func (s *search) learn(level, c int) int {
 	back, here, ground := 1, 0, 0
 	look := func(c int) {
 		found.why = append(found.why, c)
-		for _, l := range s.problem.clauses[c].lits {
+		for _, l := range s.clauses[c].lits {
 			b := l.build()
 			if s.holds(l) || seen[b] {
 				continue
 			}
 			seen[b] = true
-			switch at := max(s.level[b], -s.level[b]); at {
+			switch at := s.depth(l); at {
 			case 1:
 				ground++
 			case level:
@@ -31,9 +31,8 @@ func (s *search) learn(level, c int) int {
 	var turn literal // what c would have prevented: the last single decision behind it
 	for i := len(s.trail) - 1; i >= 0 && (here > 0 || ground > 0); i-- {
 		l := s.trail[i]
-		b := l.build()
-		at := max(s.level[b], -s.level[b])
-		if !seen[b] || at != level && at != 1 {
+		at := s.depth(l)
+		if !seen[l.build()] || at != level && at != 1 {
 			continue
 		}
 		if at == 1 {
@@ -51,11 +50,16 @@ func (s *search) learn(level, c int) int {
 	}
 	found.lits = append([]literal{turn}, found.lits...)
 	s.revert(back)
-	s.problem.clauses = append(s.problem.clauses, found)
-	n := len(s.problem.clauses) - 1
-	s.watch(n)
-	s.set(turn, back, n)
+	s.keep(found, back)
 	return back
+}
+
+// keep adds a learned clause, and decides what follows from it.
+func (s *search) keep(found clause, level int) {
+	n := len(s.clauses)
+	s.clauses = append(s.clauses, found)
+	s.watch(n)
+	s.set(found.lits[0], level, n)
 }
 
 // unsolvable finds the clauses behind clause c, which fails without any decision. The last of them that may be given up is;
@@ -65,7 +69,7 @@ func (s *search) unsolvable(c int) int {
 	involved := make(map[int]bool)
 	look := func(c int) {
 		s.explain(c, set)
-		for _, l := range s.problem.clauses[c].lits {
+		for _, l := range s.clauses[c].lits {
 			if !s.holds(l) {
 				involved[l.build()] = true
 			}
@@ -81,7 +85,7 @@ func (s *search) unsolvable(c int) int {
 	weakest := -1
 	for c := range set {
 		all = append(all, c)
-		if s.problem.clauses[c].weak {
+		if s.clauses[c].weak {
 			weakest = max(weakest, c)
 		}
 	}
@@ -105,6 +109,6 @@ func (s *search) explain(c int, set map[int]bool) {
 			set[c] = true
 			continue
 		}
-		work = append(work, s.problem.clauses[c].why...)
+		work = append(work, s.clauses[c].why...)
 	}
 }

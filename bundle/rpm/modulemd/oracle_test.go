@@ -89,7 +89,8 @@ func writeFile(tb testing.TB, path, text string) {
 // load reads the repository as our side does.
 func (r testRepo) load(tb testing.TB, dir string) modulemd.RepoIndex {
 	tb.Helper()
-	repo, err := rpm.LoadRepo(context.Background(), rpm.RepoOptions{ID: r.id}, func(_ context.Context, href string) (io.ReadCloser, error) {
+	repo, err := rpm.LoadRepo(context.Background(), rpm.RepoOptions{ID: r.id}, func(_ context.Context,
+		href string) (io.ReadCloser, error) {
 		return os.Open(filepath.Join(dir, href))
 	})
 	if err != nil {
@@ -229,7 +230,8 @@ func our(tb testing.TB, q question, dirs []string) (answer, error) {
 		for _, p := range idx.Repo.Packages {
 			if !set.Hidden(p) {
 				e := p.EVR
-				a.Available = append(a.Available, fmt.Sprintf("%s %s-%s:%s-%s.%s", idx.Repo.ID, p.Name, e.Epoch, e.Version, e.Release, p.Arch))
+				a.Available = append(a.Available, fmt.Sprintf("%s %s-%s:%s-%s.%s", idx.Repo.ID, p.Name, e.Epoch,
+					e.Version, e.Release, p.Arch))
 			}
 		}
 	}

@@ -167,7 +167,8 @@ func (g generator) documents(modules int, packages []testPackage) string {
 	}
 	for i := range modules {
 		if g.chance(50) {
-			fmt.Fprintf(out, "---\ndocument: modulemd-defaults\nversion: 1\ndata:\n  module: m%d\n  stream: %q\n", i, g.stream())
+			fmt.Fprintf(out, "---\ndocument: modulemd-defaults\nversion: 1\ndata:\n  module: m%d\n  stream: %q\n", i,
+				g.stream())
 			if g.chance(30) {
 				fmt.Fprintf(out, "  modified: %d\n", g.IntN(3))
 			}
@@ -182,11 +183,13 @@ func (g generator) documents(modules int, packages []testPackage) string {
 func (g generator) dependencies(out *strings.Builder, modules int) {
 	required := map[string]string{}
 	if g.chance(70) {
-		required["platform"] = pickOf(g, []string{"[el8]", "[el8]", "[el8]", "[el8]", "[el8]", "[]", "[el7, el8]", "[-el7]", "[el9]", "[-el8]"})
+		required["platform"] = pickOf(g, []string{"[el8]", "[el8]", "[el8]", "[el8]", "[el8]", "[]", "[el7, el8]",
+			"[-el7]", "[el9]", "[-el8]"})
 	}
 	for range g.IntN(3) {
 		if g.chance(50) {
-			required[g.module(modules)] = pickOf(g, []string{"[]", `["1"]`, `["2"]`, `["1", "2"]`, `["1.10", "1"]`, `["-1"]`, `["-1", "-2"]`})
+			required[g.module(modules)] = pickOf(g, []string{"[]", `["1"]`, `["2"]`, `["1", "2"]`, `["1.10", "1"]`,
+				`["-1"]`, `["-1", "-2"]`})
 		}
 	}
 	if len(required) == 0 {

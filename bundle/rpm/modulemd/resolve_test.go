@@ -33,19 +33,22 @@ func appstream() testRepo {
 		{nevra: "perl-4:5.26-1.module_el8.x86_64"}, {nevra: "perl-4:5.24-1.module_el8.x86_64"},
 		{nevra: "perl-DBI-0:1-1.module_el8_526.x86_64"}, {nevra: "perl-DBI-0:1-1.module_el8_524.x86_64"},
 		{nevra: "left-0:1-1.el8.x86_64"}, {nevra: "unzip-0:6-1.el8.x86_64"}, {nevra: "orphan-0:1-1.module_el8.x86_64"},
-	}, modules: build("container-tools:1.0:1:aa", rpms("runc-0:1.0-1.module_el8.x86_64, container-selinux-2:2.124-1.module_el8.noarch")) +
+	}, modules: build("container-tools:1.0:1:aa",
+		rpms("runc-0:1.0-1.module_el8.x86_64, container-selinux-2:2.124-1.module_el8.noarch")) +
 		build("container-tools:rhel8:1:bb", "demodularized: {rpms: [left]}\nprofiles: {common: {rpms: [runc]}}\n"+
 			rpms("runc-0:1.1-1.module_el8.x86_64, container-selinux-2:2.200-1.module_el8.noarch, left-0:0.9-1.module_el8.x86_64")) +
 		build("nodejs:10:1:aa", rpms("nodejs-1:10.1-1.module_el8.x86_64")) +
 		build("nodejs:18:1:aa", requires("")+"profiles: {common: {rpms: [nodejs, npm]}, minimal: {rpms: [nodejs]}}\n"+
 			rpms("nodejs-1:18.1-1.module_el8.x86_64, npm-1:9-1.module_el8.x86_64, nodejs-1:18.1-1.module_el8.src")) +
-		build("perl:5.24:1:aa", rpms("perl-4:5.24-1.module_el8.x86_64")) + build("perl:5.26:1:aa", rpms("perl-4:5.26-1.module_el8.x86_64")) +
+		build("perl:5.24:1:aa", rpms("perl-4:5.24-1.module_el8.x86_64")) + build("perl:5.26:1:aa",
+		rpms("perl-4:5.26-1.module_el8.x86_64")) +
 		build("perl-DBI:1:1:aa", requires("perl: [5.24]")+rpms("perl-DBI-0:1-1.module_el8_524.x86_64")) +
 		build("perl-DBI:1:1:bb", requires("perl: [5.26]")+rpms("perl-DBI-0:1-1.module_el8_526.x86_64")) +
 		build("newer:1:1:aa", "dependencies: [{requires: {platform: [el9]}}]\n") +
 		build("lonely:1:1:aa", requires("nowhere: []")) + build("lonely:2:1:aa", requires("perl: [5.30]")) +
 		build("apart:1:1:aa", requires("nodejs: [-18]")) +
-		defaults("module: container-tools\nstream: rhel8\nprofiles: {rhel8: [common]}") + defaults("module: nodejs\nstream: 10") +
+		defaults("module: container-tools\nstream: rhel8\nprofiles: {rhel8: [common]}") +
+		defaults("module: nodejs\nstream: 10") +
 		defaults("module: perl\nstream: 5.26") + defaults("module: perl-DBI\nstream: 1")}
 }
 
@@ -61,8 +64,10 @@ func TestEnterpriseLinuxLikeDnf(t *testing.T) {
 	t.Parallel()
 	oracle := startDnf(t)
 	for _, hotfixes := range []bool{false, true} {
-		for _, enable := range []string{"", "container-tools:1.0", "nodejs:18", "nodejs:18/common", "nodejs/common", "perl-DBI:1",
-			"perl:5.24", "perl:5.24 perl-DBI", "perl-DBI perl:5.26", "lonely:1", "lonely:2", "newer", "nodejs:18 apart", "apart", "nodejs:10 nodejs:18",
+		for _, enable := range []string{"", "container-tools:1.0", "nodejs:18", "nodejs:18/common", "nodejs/common",
+			"perl-DBI:1",
+			"perl:5.24", "perl:5.24 perl-DBI", "perl-DBI perl:5.26", "lonely:1", "lonely:2", "newer", "nodejs:18 apart",
+			"apart", "nodejs:10 nodejs:18",
 			"nodejs:10 nodejs", "nodejs:18/odd", "no:1", "nodejs:9", "lonely", "container-tools/common perl"} {
 			q := question{repos: []testRepo{appstream(), docker(hotfixes)}, enable: strings.Fields(enable)}
 			dirs := q.write(t)
@@ -118,7 +123,8 @@ func load(tb testing.TB, r testRepo) modulemd.RepoIndex {
 
 func TestStreamsAndProfiles(t *testing.T) {
 	t.Parallel()
-	set, err := modulemd.Resolve(modulemd.Options{Indexes: []modulemd.RepoIndex{load(t, appstream())}, Enable: []string{"perl-DBI:1", "nodejs:18/minimal"}})
+	set, err := modulemd.Resolve(modulemd.Options{Indexes: []modulemd.RepoIndex{load(t, appstream())},
+		Enable: []string{"perl-DBI:1", "nodejs:18/minimal"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +167,8 @@ func TestResolveErrors(t *testing.T) {
 		{"no:1 nodejs:9", "enabling module \"no:1\": there is no module \"no\"; there are apart, container-tools, lonely, newer, nodejs, perl, perl-DBI\n" +
 			`enabling module "nodejs:9": module "nodejs" has no stream "9"; there are nodejs:10, nodejs:18`},
 	} {
-		_, err := modulemd.Resolve(modulemd.Options{Indexes: repos, Enable: strings.Fields(tt.enable), Platform: "platform:el8"})
+		_, err := modulemd.Resolve(modulemd.Options{Indexes: repos, Enable: strings.Fields(tt.enable),
+			Platform: "platform:el8"})
 		if err == nil || err.Error() != tt.err {
 			t.Errorf("enabling %q:\n got %v\nwant %s", tt.enable, err, tt.err)
 			continue
@@ -172,7 +179,8 @@ func TestResolveErrors(t *testing.T) {
 			t.Errorf("enabling %q: got an error of type %T", tt.enable, err)
 		}
 	}
-	if _, err := modulemd.Resolve(modulemd.Options{Indexes: repos, Platform: "el8"}); err == nil || !strings.Contains(err.Error(), `"el8"`) {
+	if _, err := modulemd.Resolve(modulemd.Options{Indexes: repos,
+		Platform: "el8"}); err == nil || !strings.Contains(err.Error(), `"el8"`) {
 		t.Errorf("got %v, want an error that names the platform", err)
 	}
 }
@@ -180,7 +188,8 @@ func TestResolveErrors(t *testing.T) {
 // Two streams that enabled ones require exclude each other.
 func TestRequiredStreamsExcludeEachOther(t *testing.T) {
 	t.Parallel()
-	r := testRepo{id: "repo", modules: build("a:1:1:c", requires("p: [1]")) + build("b:1:1:c", requires("p: [2]")) + build("p:1:1:c", "") + build("p:2:1:c", "")}
+	r := testRepo{id: "repo", modules: build("a:1:1:c", requires("p: [1]")) + build("b:1:1:c", requires("p: [2]")) +
+		build("p:1:1:c", "") + build("p:2:1:c", "")}
 	repos := []modulemd.RepoIndex{load(t, r)}
 	_, err := modulemd.Resolve(modulemd.Options{Indexes: repos, Enable: []string{"a:1", "b:1"}, Platform: "platform:el8"})
 	want := "enabling modules: a:1 requires p:1, b:1 requires p:2, a module has one active stream, but both p:1 and p:2 are needed"
@@ -201,22 +210,48 @@ func TestRequiredStreamsExcludeEachOther(t *testing.T) {
 	}
 }
 
+// A stream whose newest build does not fit is not enabled in an older one: dnf refuses, too.
+func TestNewestBuildMustFit(t *testing.T) {
+	t.Parallel()
+	r := testRepo{id: "repo", packages: []testPackage{{nevra: "x-0:1-1.noarch"}}, modules: build("a:1:1:c", requires("")) +
+		build("a:1:2:c", "dependencies: [{requires: {platform: [el9]}}]\n") + defaults("module: a\nstream: 1")}
+	oracle := startDnf(t)
+	for _, enable := range [][]string{nil, {"a:1"}} {
+		q := question{repos: []testRepo{r}, enable: enable}
+		dirs := q.write(t)
+		want := oracle.ask(t, q, dirs)
+		got, err := our(t, q, dirs)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("enabling %v: our error %v, dnf to us:\n%s", enable, err, diff)
+		}
+		if text := "enabling modules: a:1 requires platform:el9, but the system is platform:el8, the newest build of a:1 is wanted"; enable != nil &&
+			(err == nil || err.Error() != text) {
+			t.Errorf("got %v, want %s", err, text)
+		}
+	}
+}
+
 // Defaults of several repositories, as dnf merges them.
 func TestDefaultsOfRepositoriesLikeDnf(t *testing.T) {
 	t.Parallel()
 	oracle := startDnf(t)
 	streams := build("a:1:1:c", "") + build("a:2:1:c", "") + build("b:1:1:c", "")
 	for _, tt := range [][]string{
-		{"stream: 1", "stream: 1"}, {"stream: 1", "stream: 2"}, {"stream: 1\nmodified: 1", "stream: 2"}, {"stream: 1", "stream: 2\nmodified: 1"},
+		{"stream: 1", "stream: 1"}, {"stream: 1", "stream: 2"}, {"stream: 1\nmodified: 1", "stream: 2"}, {"stream: 1",
+			"stream: 2\nmodified: 1"},
 		{"stream: 1", "modified: 3"}, {"modified: 3", "stream: 1"}, {"stream: 1", "stream: 2", "stream: 1"},
-		{"stream: 1", "stream: 2", "stream: 2\nmodified: 9"}, {"stream: 1\nmodified: 3", "modified: 5", "stream: 2\nmodified: 4"},
-		{"stream: 1\nprofiles: {'1': [x]}", "stream: 1\nprofiles: {'1': [y]}"}, {"stream: 1\nprofiles: {'1': [x]}", "stream: 1\nprofiles: {'2': [y]}"},
+		{"stream: 1", "stream: 2", "stream: 2\nmodified: 9"}, {"stream: 1\nmodified: 3", "modified: 5",
+			"stream: 2\nmodified: 4"},
+		{"stream: 1\nprofiles: {'1': [x]}", "stream: 1\nprofiles: {'1': [y]}"}, {"stream: 1\nprofiles: {'1': [x]}",
+			"stream: 1\nprofiles: {'2': [y]}"},
 		{"stream: 1\nprofiles: {'1': [x]}", "stream: 1\nmodified: 4\nprofiles: {'1': [y]}"},
-		{"stream: 1\nmodified: 4\nprofiles: {'1': [x]}", "stream: 1\nprofiles: {'1': [y]}", "stream: 1\nmodified: 4\nprofiles: {'1': [z]}"},
+		{"stream: 1\nmodified: 4\nprofiles: {'1': [x]}", "stream: 1\nprofiles: {'1': [y]}",
+			"stream: 1\nmodified: 4\nprofiles: {'1': [z]}"},
 	} {
 		var q question
 		for i, d := range tt {
-			q.repos = append(q.repos, testRepo{id: string(rune('p' + i)), modules: streams + defaults("module: a\n"+d) + defaults("module: b\nstream: 1")})
+			q.repos = append(q.repos, testRepo{id: string(rune('p' + i)), modules: streams + defaults("module: a\n"+d) +
+				defaults("module: b\nstream: 1")})
 		}
 		dirs := q.write(t)
 		want := oracle.ask(t, q, dirs)
@@ -241,13 +276,17 @@ func TestPlatform(t *testing.T) {
 		offered, installed []*rpm.Package
 		want               string
 	}{
-		"nothing":             {want: ""},
-		"offered release":     {[]*rpm.Package{pkg("r", "1", "system-release", "base-module(platform:el8)")}, tagged, "platform:el8"},
-		"newest release":      {[]*rpm.Package{pkg("r", "1", "system-release", "base-module(platform:el7)"), pkg("r", "2", "system-release", "base-module(platform:el8)")}, nil, "platform:el8"},
-		"releases differ":     {[]*rpm.Package{pkg("r", "1", "system-release", "base-module(platform:el7)"), pkg("s", "2", "system-release", "base-module(platform:el8)")}, tagged, "platform:el9"},
-		"not a release":       {[]*rpm.Package{pkg("r", "1", "base-module(platform:el7)")}, nil, ""},
-		"odd base module":     {[]*rpm.Package{pkg("r", "1", "system-release", "base-module(el7)")}, nil, ""},
-		"installed release":   {tagged, []*rpm.Package{pkg("r", "1", "system-release", "base-module(platform:el8)")}, "platform:el8"},
+		"nothing": {want: ""},
+		"offered release": {[]*rpm.Package{pkg("r", "1", "system-release", "base-module(platform:el8)")}, tagged,
+			"platform:el8"},
+		"newest release": {[]*rpm.Package{pkg("r", "1", "system-release", "base-module(platform:el7)"), pkg("r",
+			"2", "system-release", "base-module(platform:el8)")}, nil, "platform:el8"},
+		"releases differ": {[]*rpm.Package{pkg("r", "1", "system-release", "base-module(platform:el7)"), pkg("s",
+			"2", "system-release", "base-module(platform:el8)")}, tagged, "platform:el9"},
+		"not a release":   {[]*rpm.Package{pkg("r", "1", "base-module(platform:el7)")}, nil, ""},
+		"odd base module": {[]*rpm.Package{pkg("r", "1", "system-release", "base-module(el7)")}, nil, ""},
+		"installed release": {tagged, []*rpm.Package{pkg("r", "1", "system-release", "base-module(platform:el8)")},
+			"platform:el8"},
 		"tags of installed":   {[]*rpm.Package{pkg("a", "1.el8")}, tagged, "platform:el9"},
 		"tags of offered":     {tagged, nil, "platform:el9"},
 		"Fedora":              {[]*rpm.Package{pkg("a", "3.fc29")}, nil, "platform:f29"},

@@ -14,7 +14,7 @@ type search struct {
 	trail   []literal
 	reason  []int             // of each literal of trail: a clause, or -1
 	next    int               // the first literal of trail that is not propagated
-	clauses map[literal][]int // by literal: the clauses that it may make unit when it becomes false
+	watched map[literal][]int // by literal: the clauses that it may make unit when it becomes false
 	learned int               // clauses from here on are learned
 	failed  [][]int           // what could not be done: sets of clauses that exclude each other
 	steps   int
@@ -26,7 +26,7 @@ const maxSteps = 200_000
 // solve returns the active builds, or the sets of clauses that cannot hold together. Jobs of such a set are given up, so that
 // all that is wrong is found at once; then the builds mean nothing.
 func (p *problem) solve() (active []int, failed [][]int, ok bool) {
-	s := &search{problem: p, level: make([]int, len(p.builds)), learned: len(p.clauses), clauses: make(map[literal][]int)}
+	s := &search{problem: p, level: make([]int, len(p.builds)), learned: len(p.clauses), watched: make(map[literal][]int)}
 	for i := range p.clauses {
 		s.watch(i)
 	}
@@ -42,9 +42,9 @@ func (p *problem) solve() (active []int, failed [][]int, ok bool) {
 }
 
 func (s *search) watch(c int) {
-	if lits := s.problem.clauses[c].lits; len(lits) > 1 {
+	if lits := s.clauses[c].lits; len(lits) > 1 {
 		for _, l := range lits {
-			s.clauses[l] = append(s.clauses[l], c)
+			s.watched[l] = append(s.watched[l], c)
 		}
 	}
 }
@@ -81,6 +81,9 @@ func (s *search) holds(l literal) bool {
 	return level > 0 == (l > 0) && level != 0
 }
 
+// depth is the level at which a literal was decided, 0 for none.
+func (s *search) depth(l literal) int { return max(s.level[l.build()], -s.level[l.build()]) }
+
 func (s *search) fails(l literal) bool { return s.holds(-l) }
 
 func (s *search) set(l literal, level, reason int) {
@@ -97,7 +100,7 @@ func (s *search) set(l literal, level, reason int) {
 func (s *search) reset() {
 	s.steps++
 	s.revert(-1)
-	all := s.problem.clauses
+	all := s.clauses
 	for i := s.learned; i < len(all); i++ {
 		all[i].off = slices.ContainsFunc(all[i].why, func(c int) bool { return all[c].off })
 	}
@@ -107,11 +110,10 @@ func (s *search) reset() {
 func (s *search) revert(level int) {
 	for len(s.trail) > 0 {
 		last := len(s.trail) - 1
-		b := s.trail[last].build()
-		if l := s.level[b]; max(l, -l) <= level {
+		if s.depth(s.trail[last]) <= level {
 			break
 		}
-		s.level[b] = 0
+		s.level[s.trail[last].build()] = 0
 		s.trail, s.reason = s.trail[:last], s.reason[:last]
 		s.next = last
 	}
@@ -121,8 +123,8 @@ func (s *search) revert(level int) {
 // assert decides what clauses of one literal say, those that may be given up last. It returns 1, or 0 after it gave some up.
 func (s *search) assert() int {
 	for _, weak := range []bool{false, true} {
-		for i := range s.problem.clauses {
-			c := &s.problem.clauses[i]
+		for i := range s.clauses {
+			c := &s.clauses[i]
 			if c.off || c.weak != weak || len(c.lits) > 1 {
 				continue
 			}
@@ -145,7 +147,7 @@ func (s *search) assert() int {
 
 // giveUp turns off clause c where it is weak, else all jobs of a set that excludes itself, which it notes.
 func (s *search) giveUp(c int, set []int) int {
-	if s.problem.clauses[c].weak {
+	if s.clauses[c].weak {
 		s.turnOff(c)
 	} else {
 		s.fail(set)
@@ -156,9 +158,9 @@ func (s *search) giveUp(c int, set []int) int {
 
 // turnOff gives up what a clause stands for: a whole job, also where only its newest version does not fit.
 func (s *search) turnOff(c int) {
-	given := s.problem.clauses[c]
-	for i := range s.problem.clauses[:s.learned] {
-		if o := &s.problem.clauses[i]; i == c || o.origin != fromPackage && o.job == given.job {
+	given := s.clauses[c]
+	for i := range s.clauses[:s.learned] {
+		if o := &s.clauses[i]; i == c || o.origin != fromPackage && o.job == given.job {
 			o.off = true
 		}
 	}
@@ -167,7 +169,7 @@ func (s *search) turnOff(c int) {
 func (s *search) fail(set []int) {
 	s.failed = append(s.failed, set)
 	for _, c := range set {
-		if o := s.problem.clauses[c].origin; o == fromJob || o == fromBest {
+		if o := s.clauses[c].origin; o == fromJob || o == fromBest {
 			s.turnOff(c)
 		}
 	}
@@ -178,8 +180,8 @@ func (s *search) propagate(level int) int {
 	for s.next < len(s.trail) {
 		l := s.trail[s.next]
 		s.next++
-		for _, i := range s.clauses[-l] {
-			c := &s.problem.clauses[i]
+		for _, i := range s.watched[-l] {
+			c := &s.clauses[i]
 			if c.off {
 				continue
 			}
