@@ -75,7 +75,7 @@ func (m Missing) String() string {
 }
 
 // maxRounds bounds how often a job is solved again to find all that is missing.
-const maxRounds = 100
+const maxRounds = 20
 
 // explain finds out all that is missing: what nothing offers is invented, and the job solved again, until nothing is in
 // the way or only what inventing does not cure.
