@@ -32,6 +32,8 @@ type entry struct {
 // depLists are a package's dependencies as the pool numbers them, each once.
 type depLists struct {
 	requires, conflicts, obsoletes, recommends, suggests, supplements, enhances []depID
+
+	sorted bool // recommends are in the order of Pool.recommendations
 }
 
 // pooled is what a Pool keeps from one call of Solve to the next.
@@ -51,9 +53,10 @@ type pooled struct {
 	obsolet    map[string][]pid
 	updates    map[pid][]pid // installed packages and what obsoletes them, by policy
 
-	unwanted []bool  // packages that come by no weak dependency; made with the first job that wants these
-	idle     *solver // its memory serves the next Solve
-	err      error   // what makes the pool useless: see Solve
+	unwanted []bool               // packages that come by no weak dependency; made with the first job that wants these
+	usages   map[*rpm.Repo]*usage // made with the first job that wants weak dependencies
+	idle     *solver              // its memory serves the next Solve
+	err      error                // what makes the pool useless: see Solve
 }
 
 // NewPool indexes packages.

@@ -56,7 +56,7 @@ func (s *solver) takeRecommended(level int32, best []pid, count int) int32 {
 		if by < 0 || s.installed(by) {
 			continue
 		}
-		for _, id := range s.list(by).recommends {
+		for _, id := range s.recommendations(by) {
 			options := s.wanted(id, good)
 			if len(options) == 0 {
 				continue
@@ -113,7 +113,7 @@ func (s *solver) weakCandidates() (recommended, supplementing []pid) {
 	for i := pid(1); i < pid(len(s.pkgs)); i++ {
 		switch {
 		case s.decided[i] > 0 && !s.installed(i):
-			for _, id := range s.list(i).recommends {
+			for _, id := range s.recommendations(i) {
 				for _, q := range s.wanted(id, nil) {
 					if !slices.Contains(recommended, q) {
 						recommended = append(recommended, q)
