@@ -73,6 +73,10 @@ func (a *app) hint(err error) string {
 		return "what the bundle holds tells: offbake ls " + absent.bundle
 	case as[*bundle.ExistsError](err):
 		return "name another place; fetch replaces a bundle with --force"
+	case as[*assemble.ReplayError](err):
+		return "take what is missing into artifacts.rpms.install, leave out what is in the way, and lock again; what rpms.base has to be tells: offbake base query"
+	case as[*provision.RehearsalError](err):
+		return "all that the hosts print tells: -v; the root file system has to be that of the base image"
 	case as[*provision.PackageError](err):
 		return "choose another base image, or take what it lacks into artifacts.rpms.install and fetch again; what the base has tells: offbake base dump"
 	case errors.As(err, &step) && step.Kept != "" && as[*inCloudError](err):
