@@ -128,7 +128,8 @@ const tinyFilelists = `<?xml version="1.0" encoding="UTF-8"?>
 func withRecord(kind, href string, stored, open []byte, change func(record string) string) memory {
 	files := tinyRepo("repodata/primary.xml", []byte(tinyPrimary), tinyPrimary)
 	record := fmt.Sprintf(`<data type=%q><checksum type="sha256">%x</checksum><open-checksum type="sha256">%x</open-checksum>
-<location href=%q/><size>%d</size><open-size>%d</open-size></data></repomd>`, kind, sha256.Sum256(stored), sha256.Sum256(open), href, len(stored), len(open))
+<location href=%q/><size>%d</size><open-size>%d</open-size></data></repomd>`,
+		kind, sha256.Sum256(stored), sha256.Sum256(open), href, len(stored), len(open))
 	repomd := string(files["repodata/repomd.xml"])
 	start, end := strings.Index(repomd, `<data type="filelists">`), strings.Index(repomd, `<data type="group">`)
 	repomd = repomd[:start] + repomd[end:]
@@ -192,7 +193,9 @@ func TestPathsErrors(t *testing.T) {
 	}
 	none := withRecord("filelists_db", "repodata/f.sqlite.bz2", stored, []byte(tinyFilelists), nil)
 	zchunk := withRecord("filelists", "repodata/f.xml.zck", stored, []byte(tinyFilelists), nil)
-	size := withRecord("filelists", "repodata/f.xml.gz", stored, []byte(tinyFilelists), func(r string) string { return strings.Replace(r, "<size>", "<size>1", 1) })
+	size := withRecord("filelists", "repodata/f.xml.gz", stored, []byte(tinyFilelists), func(r string) string {
+		return strings.Replace(r, "<size>", "<size>1", 1)
+	})
 	malformed := withRecord("filelists", "repodata/f.xml", []byte("<filelists>"), []byte("<filelists>"), nil)
 	flipped := bytes.Clone(stored)
 	flipped[len(flipped)/2] ^= 1
@@ -204,7 +207,9 @@ func TestPathsErrors(t *testing.T) {
 	}{
 		{"no record", none, none, func(err error) bool { return errors.Is(err, rpm.ErrNoFileLists) }},
 		{"zchunk only", zchunk, zchunk, func(err error) bool { return errors.Is(err, rpm.ErrNoFileLists) }},
-		{"absent", good, without("repodata/f.xml.gz", nil), func(err error) bool { return errors.Is(err, fs.ErrNotExist) && !errors.Is(err, rpm.ErrNoFileLists) }},
+		{"absent", good, without("repodata/f.xml.gz", nil), func(err error) bool {
+			return errors.Is(err, fs.ErrNotExist) && !errors.Is(err, rpm.ErrNoFileLists)
+		}},
 		{"altered", good, without("repodata/f.xml.gz", flipped), isMismatch},
 		{"of another day", good, without("repodata/f.xml.gz", gzipped(t, tinyFilelists+"\n")), isMismatch},
 		{"cut", good, without("repodata/f.xml.gz", stored[:len(stored)-1]), isMismatch},
@@ -263,7 +268,12 @@ func TestExpected(t *testing.T) {
 		}
 		for _, mirror := range []memory{{href: []byte("of another day")}, files} {
 			data := mirror[href]
-			if sum := fmt.Sprintf("%x", sha256.Sum256(data)); !ok && len(mirror) > 1 || ok && e.Digest == (rpm.Digest{Type: "sha256", Hex: sum}) && e.Size == int64(len(data)) {
+			right := len(mirror) > 1
+			if ok {
+				sum := fmt.Sprintf("%x", sha256.Sum256(data))
+				right = e.Digest == rpm.Digest{Type: "sha256", Hex: sum} && e.Size == int64(len(data))
+			}
+			if right {
 				return mirror.open(ctx, href)
 			}
 		}

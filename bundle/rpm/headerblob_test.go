@@ -100,7 +100,8 @@ func TestReadHeaderBlobRefuses(t *testing.T) {
 	}
 	// A few kilobytes of header that would make gigabytes of paths.
 	long := bytes.Repeat([]byte("d"), 5000)
-	blob := minimal(texts(1117, "a", "b"), int32s(1116, 0, 0), texts(1118, string(long)), item{1030, int16Type, 2, make([]byte, 4)}, int32s(1037, 0, 0))
+	blob := minimal(texts(1117, "a", "b"), int32s(1116, 0, 0), texts(1118, string(long)),
+		item{1030, int16Type, 2, make([]byte, 4)}, int32s(1037, 0, 0))
 	if _, err := rpm.ReadHeaderBlob(blob[8:]); !errors.Is(err, rpm.ErrMalformed) {
 		t.Errorf("got %v of endless paths", err)
 	}

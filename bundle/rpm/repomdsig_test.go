@@ -93,7 +93,14 @@ func TestRepomdSignature(t *testing.T) {
 			t.Errorf("%s: got error %q", tt.what, err)
 		}
 	}
-	files[repomdAsc] = asc(t, by(good))
+}
+
+// TestRepomdSignatureFlipped flips each byte of a signed repomd.xml.
+func TestRepomdSignatureFlipped(t *testing.T) {
+	files := tinyRepo("repodata/primary.xml", []byte(tinyPrimary), tinyPrimary)
+	repomd, key := files["repodata/repomd.xml"], newKey(t, packet.PubKeyAlgoEdDSA, 0)
+	keys := keyring(t, armored(t, key))
+	files[repomdAsc] = asc(t, signV4(t, key, repomd, time.Time{}))
 	for i := range repomd {
 		files["repodata/repomd.xml"] = append(append(bytes.Clone(repomd[:i]), repomd[i]^1), repomd[i+1:]...)
 		if repo, err := rpm.LoadRepo(t.Context(), rpm.RepoOptions{Keys: keys}, files.open); !errors.Is(err, rpm.ErrBadSignature) || repo != nil {

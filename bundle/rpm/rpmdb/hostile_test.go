@@ -19,7 +19,11 @@ func parse(data []byte) ([]*rpm.Package, error) {
 // crafted are small databases of two packages, the second of which is on more than one page.
 func crafted() map[string][]byte {
 	large := headerBlob("bb" + strings.Repeat("b", 1000))
-	return map[string][]byte{"bdb": bdbOf(headerBlob("aa"), large), "ndb": ndbOf(headerBlob("aa"), large), "sqlite": sqliteOf(headerBlob("aa"), large)}
+	return map[string][]byte{
+		"bdb":    bdbOf(headerBlob("aa"), large),
+		"ndb":    ndbOf(headerBlob("aa"), large),
+		"sqlite": sqliteOf(headerBlob("aa"), large),
+	}
 }
 
 func TestParseCrafted(t *testing.T) {

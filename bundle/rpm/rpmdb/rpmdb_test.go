@@ -94,7 +94,8 @@ func agrees(t *testing.T, h host, got []*rpm.Package) {
 func plain(list []*rpm.Package) []rpm.Package {
 	var out []rpm.Package
 	for _, p := range list {
-		q := rpm.Package{Name: p.Name, EVR: p.EVR, Arch: p.Arch, Provides: p.Provides, Conflicts: p.Conflicts, Obsoletes: p.Obsoletes, Files: p.Files}
+		q := rpm.Package{Name: p.Name, EVR: p.EVR, Arch: p.Arch, Files: p.Files,
+			Provides: p.Provides, Conflicts: p.Conflicts, Obsoletes: p.Obsoletes}
 		for _, d := range p.Requires {
 			d.Flags &^= rpm.Pre
 			q.Requires = append(q.Requires, d)
