@@ -89,11 +89,14 @@ func (p *Pool) lawsOf(n pid) {
 	e.reach = slices.Compact(e.reach)
 }
 
-// reaches notes the packages that a weak dependency may bring.
+// reaches notes the packages that a weak dependency may bring. Of a rich one these are all that it names: libsolv leaves out
+// conditions, and may let them come without looking at what they need.
 func (d drafter) reaches(id depID) {
 	e := &d.pkgs[d.n]
 	if tree := d.deps[id].rich; tree.complex() {
-		e.reach = d.literals(tree, false, e.reach)
+		for _, leaf := range tree.leaves(nil) {
+			e.reach = append(e.reach, d.providers(leaf)...)
+		}
 		return
 	}
 	e.reach = append(e.reach, d.providers(id)...)

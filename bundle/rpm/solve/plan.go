@@ -67,6 +67,14 @@ func (s *solver) reachAll() {
 			s.reachFrom(q)
 		}
 	}
+	s.findSplits()
+	for _, sp := range s.parts { // libsolv forgets these, and may let them come without what they need
+		for _, group := range sp.groups {
+			for _, q := range group {
+				s.reachFrom(q)
+			}
+		}
+	}
 	for _, w := range s.job.wanted {
 		for _, q := range w.pkgs {
 			s.reachFrom(q)

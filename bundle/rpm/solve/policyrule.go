@@ -87,15 +87,40 @@ func (s *solver) leads(i pid, group []pid) bool {
 	return false
 }
 
+// split is an obsolete that packages of several names have in common, about an installed one.
+type split struct {
+	obs    depID
+	groups [][]pid // by name
+}
+
 // addYumObsoletes adds rules for the case that packages of several names obsolete an installed one, as yum had it when a
 // package is split up: if one of them comes, so does one of each other name (libsolv rules.c, solver_addyumobsrules).
 func (s *solver) addYumObsoletes() {
 	s.yumobs.from = int32(len(s.rules))
+	for _, sp := range s.parts {
+		for i, group := range sp.groups {
+			for _, q := range group {
+				if s.installed(q) {
+					continue
+				}
+				for k, other := range sp.groups {
+					if k != i {
+						s.add(-q, other, origin{kind: kindYumObsoletes, pkg: q, dep: sp.obs})
+					}
+				}
+			}
+		}
+	}
+	s.yumobs.to = int32(len(s.rules))
+}
+
+// findSplits finds the obsoletes that several packages have in common.
+func (s *solver) findSplits() {
 	var all []depID
 	for i := pid(1); i <= s.host; i++ {
+		ours := func(o pid) bool { return s.installed(o) && s.sameColor(i, o) }
 		for _, q := range s.obsoleters(i) {
 			for _, obs := range s.list(q).obsoletes {
-				ours := func(o pid) bool { return s.installed(o) && s.sameColor(i, o) }
 				if !slices.Contains(all, obs) && slices.ContainsFunc(s.obsoleted(obs), ours) {
 					all = append(all, obs)
 				}
@@ -103,21 +128,10 @@ func (s *solver) addYumObsoletes() {
 		}
 	}
 	for _, obs := range all {
-		groups := s.splits(obs)
-		for i, group := range groups {
-			for _, q := range group {
-				if s.installed(q) {
-					continue
-				}
-				for k, other := range groups {
-					if k != i {
-						s.add(-q, other, origin{kind: kindYumObsoletes, pkg: q, dep: obs})
-					}
-				}
-			}
+		if groups := s.splits(obs); groups != nil {
+			s.parts = append(s.parts, split{obs, groups})
 		}
 	}
-	s.yumobs.to = int32(len(s.rules))
 }
 
 // splits are the packages that have an obsolete in common that is about an installed package, by their names. Less than two

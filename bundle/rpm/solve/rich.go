@@ -201,21 +201,3 @@ func (p *Pool) richProviders(t *rich) []pid {
 	}
 	return nil
 }
-
-// literals adds the packages that meeting t may bring. negative says that t stands where it must not hold.
-func (p *Pool) literals(t *rich, negative bool, to []pid) []pid {
-	for t != nil && (t.op == "and" || t.op == "or" || t.op == "if" || t.op == "unless") {
-		to = p.literals(t.left, negative, to)
-		if t.op == "and" || t.op == "or" {
-			t = t.right
-			continue
-		}
-		condition, other := t.otherwise()
-		to = p.literals(other, negative, to)
-		t, negative = condition, !negative
-	}
-	if negative || t == nil {
-		return to
-	}
-	return append(to, p.richProviders(t)...)
-}

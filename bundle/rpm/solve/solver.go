@@ -32,6 +32,7 @@ type solver struct {
 	targets  map[pid][]pid
 	special  map[pid][]pid // installed installonly packages and what would update them
 	orphaned []pid
+	parts    []split
 
 	decided []int32 // by package: at which level it was decided to be there, with a minus not to be; 0 for not yet
 	queue   []lit   // decisions in their order
