@@ -80,9 +80,11 @@ func (w *world) judge(o *oracle, j scenarioJob, theirs solution, trip bool) (*fi
 		f.kind = "missing"
 		return f, nil
 	}
-	if f.detail = w.check(ours.transaction); f.detail != "" {
-		f.kind = "invalid"
-		return f, nil
+	if trip || !ours.same(theirs) {
+		if f.detail = w.check(ours.transaction); f.detail != "" {
+			f.kind = "invalid"
+			return f, nil
+		}
 	}
 	if trip {
 		alone, locked, exact, err := w.onLocked(o, j)
@@ -108,7 +110,7 @@ func hard(kind string) bool { return kind != "choice" && kind != "dnf wrong" }
 func TestRandom(t *testing.T) {
 	seed, cases := firstSeed(), *casesFlag
 	if cases == 0 {
-		cases = 300
+		cases = 250
 	}
 	if whole() {
 		cases *= 20
