@@ -15,11 +15,12 @@ type PoolOptions struct {
 	Repos     []*rpm.Repo    // the earlier goes first among those of one priority
 	Installed []*rpm.Package // of the host, of rpm.ReadInstalled; none for an empty root
 	Arch      string         // of the host; "" means x86_64
-	Exclude   []string       // specs of packages that count as not offered
+	Exclude   []string       // specs of packages that count as not offered; installed ones stay as they are
 	// Hidden says which packages count as not offered for another reason, such as the modular filter; nil hides none.
 	Hidden func(*rpm.Package) bool
 	// Files looks paths up that primary metadata does not list, in the file lists of the repositories: which packages
-	// have them. It is asked only when a solution turns on such a path. Nil means that there are no file lists.
+	// have them. It is asked only when a package that a job may bring names such a path, once for all such paths that
+	// dependencies name, and again for one in a spec. Nil means that there are no file lists.
 	Files func(paths []string) (map[*rpm.Package][]string, error)
 }
 
@@ -35,7 +36,7 @@ type Job struct {
 	// name-epoch:version-release, epoch:name-version-release, each with or without .arch and with glob characters; else
 	// something that a package provides, "webserver" or "webserver = 2.4", or the path of one of its files.
 	Install []string
-	Upgrade []string // specs of packages; those that are installed become the newest that fits
+	Upgrade []string // specs of packages; those that are installed become the newest that fits, others mean nothing
 	Weak    bool     // weak dependencies come, too
 	// Downgrade lets an installed package become older where nothing else works, as dnf does and yum 3.4 does not.
 	Downgrade bool
