@@ -1,6 +1,9 @@
 package modulemd
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // learn finds what clause c, which fails, says about earlier decisions, goes back to the one that it bears on, and returns its
 // level. What was decided at level 1 follows from the clauses alone: it is left out of what is learned.
@@ -57,8 +60,11 @@ func (s *search) learn(level, c int) int {
 // keep adds a learned clause, and decides what follows from it.
 func (s *search) keep(found clause, level int) {
 	n := len(s.clauses)
-	s.clauses = append(s.clauses, found)
-	s.watch(n)
+	s.clauses, s.watches = append(s.clauses, found), append(s.watches, [2]literal{})
+	if rest := found.lits[1:]; len(rest) > 0 {
+		last := slices.MaxFunc(rest, func(a, b literal) int { return cmp.Compare(s.depth(a), s.depth(b)) })
+		s.watch(n, found.lits[0], last)
+	}
 	s.set(found.lits[0], level, n)
 }
 

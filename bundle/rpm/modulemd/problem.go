@@ -38,6 +38,14 @@ type clause struct {
 	req *Requirement // of fromPackage: what asks for the other builds, or nil where builds exclude each other
 }
 
+// rest is what orders clauses of one first literal: the others, or 0 for none.
+func (c clause) rest() []literal {
+	if len(c.lits) == 1 {
+		return []literal{0}
+	}
+	return c.lits[1:]
+}
+
 // build is a candidate of the search: one Stream under the name that libdnf gives it.
 type build struct {
 	*Stream
@@ -100,7 +108,7 @@ func (p *problem) formulate(best, soft bool) bool {
 	}
 	// libsolv's order of clauses is the order of its decisions: later builds first.
 	slices.SortStableFunc(p.clauses, func(a, b clause) int {
-		return cmp.Or(cmp.Compare(a.lits[0], b.lits[0]), slices.Compare(a.lits[1:], b.lits[1:]))
+		return cmp.Or(cmp.Compare(a.lits[0], b.lits[0]), slices.Compare(a.rest(), b.rest()))
 	})
 	p.clauses = slices.CompactFunc(p.clauses, func(a, b clause) bool { return slices.Equal(a.lits, b.lits) })
 	if p.platform > 0 {

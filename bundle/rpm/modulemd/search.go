@@ -14,7 +14,8 @@ type search struct {
 	trail   []literal
 	reason  []int             // of each literal of trail: a clause, or -1
 	next    int               // the first literal of trail that is not propagated
-	watched map[literal][]int // by literal: the clauses that it may make unit when it becomes false
+	watches [][2]literal      // of each clause: two literals, the first to become false is looked at
+	watched map[literal][]int // by literal: the clauses that watch it, those to look at first last
 	learned int               // clauses from here on are learned
 	failed  [][]int           // what could not be done: sets of clauses that exclude each other
 	steps   int
@@ -27,8 +28,11 @@ const maxSteps = 200_000
 // all that is wrong is found at once; then the builds mean nothing.
 func (p *problem) solve() (active []int, failed [][]int, ok bool) {
 	s := &search{problem: p, level: make([]int, len(p.builds)), learned: len(p.clauses), watched: make(map[literal][]int)}
-	for i := range p.clauses {
-		s.watch(i)
+	s.watches = make([][2]literal, len(p.clauses))
+	for i := len(p.clauses) - 1; i >= 0; i-- {
+		if lits := p.clauses[i].lits; len(lits) > 1 {
+			s.watch(i, lits[0], lits[1])
+		}
 	}
 	if !s.run() {
 		return nil, s.failed, false
@@ -41,12 +45,10 @@ func (p *problem) solve() (active []int, failed [][]int, ok bool) {
 	return active, s.failed, len(s.failed) == 0
 }
 
-func (s *search) watch(c int) {
-	if lits := s.clauses[c].lits; len(lits) > 1 {
-		for _, l := range lits {
-			s.watched[l] = append(s.watched[l], c)
-		}
-	}
+func (s *search) watch(c int, a, b literal) {
+	s.watches[c] = [2]literal{a, b}
+	s.watched[a] = append(s.watched[a], c)
+	s.watched[b] = append(s.watched[b], c)
 }
 
 // run returns false when the search was given up.
@@ -175,38 +177,52 @@ func (s *search) fail(set []int) {
 	}
 }
 
-// propagate draws all conclusions. It returns a clause that fails, or -1.
+// propagate draws all conclusions. It returns a clause that fails, or -1. Which of several fails first decides what is learned
+// and given up; so clauses are looked at in libsolv's order: those that came to watch a literal last first.
 func (s *search) propagate(level int) int {
 	for s.next < len(s.trail) {
-		l := s.trail[s.next]
+		gone := -s.trail[s.next]
 		s.next++
-		for _, i := range s.watched[-l] {
-			c := &s.clauses[i]
-			if c.off {
+		list, failed, moved := s.watched[gone], -1, false
+		for at := len(list) - 1; at >= 0 && failed < 0; at-- {
+			c := list[at]
+			if s.clauses[c].off {
 				continue
 			}
-			if open, unit := s.examine(c); unit && open == 0 {
-				return i
-			} else if unit {
-				s.set(open, level, i)
+			w := &s.watches[c]
+			if w[0] != gone {
+				w[0], w[1] = w[1], w[0]
 			}
+			switch next := s.instead(c, w[1], gone); {
+			case s.holds(w[1]):
+			case next != 0:
+				w[0] = next
+				s.watched[next] = append(s.watched[next], c)
+				list[at], moved = -1, true
+			case s.fails(w[1]):
+				failed = c
+			default:
+				s.set(w[1], level, c)
+			}
+		}
+		if moved {
+			s.watched[gone] = slices.DeleteFunc(list, func(c int) bool { return c < 0 })
+		}
+		if failed >= 0 {
+			return failed
 		}
 	}
 	return -1
 }
 
-// examine tells whether at most one literal of a clause is left that can make it hold, which is open; 0 for none.
-func (s *search) examine(c *clause) (open literal, unit bool) {
-	for _, l := range c.lits {
-		switch {
-		case s.fails(l):
-		case s.holds(l) || open != 0:
-			return 0, false
-		default:
-			open = l
+// instead finds a literal of clause c to watch in place of one that is gone; 0 where there is none.
+func (s *search) instead(c int, other, gone literal) literal {
+	for _, l := range s.clauses[c].lits {
+		if l != other && l != gone && !s.fails(l) {
+			return l
 		}
 	}
-	return open, true
+	return 0
 }
 
 // choose makes a decision and draws its conclusions, learning from those that fail. It returns the level that came of it.
