@@ -37,7 +37,7 @@ func (p *packages) choose(ctx context.Context) ([]choice, []string, error) {
 		job.Install = append(job.Install, streams.Install...)
 		warnings = append(warnings, streams.Warnings...)
 	}
-	t, err := solve.NewPool(o).Solve(job)
+	closure, err := solve.NewPool(o).Lock(job)
 	var unsolved *solve.Error
 	if errors.As(err, &unsolved) {
 		return nil, nil, p.explain(o, job, unsolved)
@@ -46,11 +46,8 @@ func (p *packages) choose(ctx context.Context) ([]choice, []string, error) {
 		return nil, nil, err
 	}
 	var choices []choice
-	for _, item := range t.Install {
+	for _, item := range closure.Packages() {
 		choices = append(choices, choice{item.Package, from[item.Repo]})
-	}
-	for _, change := range t.Upgrade {
-		choices = append(choices, choice{change.Package, from[change.Repo]})
 	}
 	return choices, warnings, nil
 }

@@ -213,3 +213,28 @@ func TestResolveOnAnRPMDatabase(t *testing.T) {
 		t.Errorf("a database that was cut off: got %v, want a manifest error", err)
 	}
 }
+
+// TestResolveCarriesWhatIsNamed: who asks for a package that another one has replaced gets that one, but only where the old one
+// is offered, too; so the bundle has to offer it.
+func TestResolveCarriesWhatIsNamed(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	if err := faulttest.BuildRepo(dir, nil, faulttest.RPMSpec{Name: "docker-engine"}, faulttest.RPMSpec{Name: "unwanted"},
+		faulttest.RPMSpec{Name: "docker-next", Obsoletes: []string{"docker-engine"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.PutFolder("https://rpms.example/", dir); err != nil {
+		t.Fatal(err)
+	}
+	res, err := w.resolve(t, rpms("{id: loose, baseurl: https://rpms.example/, gpgcheck: false}", "docker-engine"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range res.Rows {
+		got = append(got, r.Name)
+	}
+	if want := []string{"docker-engine-1.0-1.noarch", "docker-next-1.0-1.noarch"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

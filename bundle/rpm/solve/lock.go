@@ -157,6 +157,9 @@ func (p *Pool) unchosen(t *Transaction, j Job) []Item {
 	return out
 }
 
+// Packages are all that the repository has to hold: those that come, and those that only have to be offered.
+func (c Closure) Packages() []Item { return slices.Concat(c.items(), c.Named) }
+
 // items are the packages that come.
 func (c Closure) items() []Item {
 	items := slices.Clone(c.Install)
