@@ -97,7 +97,7 @@ func (w *world) request() oracleRequest {
 		r.Repos = append(r.Repos, oracleRepo{ID: repo.ID, Dir: filepath.Join(w.dir, repo.ID), Priority: repo.Priority, Hotfixes: repo.Hotfixes})
 	}
 	for _, j := range w.scenario.Jobs {
-		r.Jobs = append(r.Jobs, oracleJob{Install: j.Install, Upgrade: j.Upgrade, Weak: j.Weak})
+		r.Jobs = append(r.Jobs, oracleJob(j))
 	}
 	return r
 }
