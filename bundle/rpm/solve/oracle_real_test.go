@@ -1,144 +1,16 @@
 package solve_test
 
 import (
-	"bufio"
-	"compress/gzip"
-	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/offbake/offbake/bundle/rpm"
-	"github.com/offbake/offbake/bundle/rpm/solve"
 )
-
-// realRepo is a repository of real metadata, below bundle/rpm/testdata.
-type realRepo struct {
-	name     string
-	id       string // "" means name
-	priority int
-}
-
-// realWorld reads real repositories as a world.
-func realWorld(tb testing.TB, installed []*rpm.Package, exclude []string, repos ...realRepo) *world {
-	tb.Helper()
-	w := &world{dir: tb.TempDir(), files: map[string][]*rpm.Package{}, scenario: &scenario{Installed: installed, Exclude: exclude}}
-	for _, r := range repos {
-		if r.id == "" {
-			r.id = r.name
-		}
-		dir, err := filepath.Abs(filepath.Join("../testdata", r.name))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		linkRepo(tb, dir, filepath.Join(w.dir, r.id))
-		repo, err := rpm.LoadRepo(context.Background(), rpm.RepoOptions{ID: r.id, Priority: r.priority}, opener(dir))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		w.repos = append(w.repos, repo)
-	}
-	for i, repo := range w.repos {
-		w.scenario.Repos = append(w.scenario.Repos, scenarioRepo{ID: repo.ID, Priority: repo.Priority, Packages: w.withFiles(tb, repos[i].name, repo)})
-	}
-	w.pool = solve.NewPool(solve.PoolOptions{Repos: w.repos, Installed: installed, Exclude: exclude, Files: w.paths})
-	return w
-}
-
-// linkRepo makes a repository of the primary and filelists of another: dnf wants every file that repomd.xml names.
-func linkRepo(tb testing.TB, from, to string) {
-	tb.Helper()
-	repomd, err := os.ReadFile(filepath.Join(from, "repodata/repomd.xml"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Join(to, "repodata"), 0o755); err != nil {
-		tb.Fatal(err)
-	}
-	text := regexp.MustCompile(`(?s)<data type="(.*?)">.*?</data>`).ReplaceAllStringFunc(string(repomd), func(s string) string {
-		for _, kind := range []string{"primary", "filelists"} {
-			if !strings.HasPrefix(s, `<data type="`+kind+`"`) {
-				continue
-			}
-			href := regexp.MustCompile(`href="(.*?)"`).FindStringSubmatch(s)[1]
-			if err := os.Symlink(filepath.Join(from, href), filepath.Join(to, href)); err != nil {
-				tb.Fatal(err)
-			}
-			return s
-		}
-		return ""
-	})
-	if err := os.WriteFile(filepath.Join(to, "repodata/repomd.xml"), []byte(text), 0o644); err != nil {
-		tb.Fatal(err)
-	}
-}
-
-// withFiles is the packages of a repository with those of their files, whatever metadata lists them, that something requires.
-func (w *world) withFiles(tb testing.TB, name string, repo *rpm.Repo) []*rpm.Package {
-	tb.Helper()
-	wanted := map[string]bool{}
-	for _, p := range slices.Concat(w.scenario.Installed, repo.Packages) {
-		for _, kind := range depKinds(p) {
-			for _, d := range *kind.list {
-				if strings.HasPrefix(d.Name, "/") {
-					wanted[d.Name] = true
-				}
-			}
-		}
-	}
-	byChecksum := map[string]int{}
-	var out []*rpm.Package
-	for i, p := range repo.Packages {
-		q := *p
-		q.Files = slices.Clone(p.Files)
-		out = append(out, &q)
-		byChecksum[p.Checksum.Hex] = i
-	}
-	current := -1
-	eachLine(tb, filepath.Join("../testdata", name, "repodata/*-filelists.xml.gz"), func(line string) {
-		if _, after, found := strings.Cut(line, `pkgid="`); found {
-			current = byChecksum[after[:64]]
-		}
-		path := strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(line), "<file>"), "</file>")
-		if wanted[path] {
-			w.files[path] = append(w.files[path], repo.Packages[current])
-			if !slices.Contains(out[current].Files, path) {
-				out[current].Files = append(out[current].Files, path)
-			}
-		}
-	})
-	return out
-}
-
-func eachLine(tb testing.TB, glob string, f func(string)) {
-	tb.Helper()
-	names, err := filepath.Glob(glob)
-	if err != nil || len(names) != 1 {
-		tb.Fatalf("got %q, %v, want one file", names, err)
-	}
-	file, err := os.Open(names[0])
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer file.Close()
-	zip, err := gzip.NewReader(file)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	lines := bufio.NewScanner(zip)
-	for lines.Scan() {
-		f(lines.Text())
-	}
-	if err := lines.Err(); err != nil {
-		tb.Fatal(err)
-	}
-}
 
 func readInstalled(tb testing.TB, name string) []*rpm.Package {
 	tb.Helper()
@@ -269,7 +141,7 @@ func TestRealEmptyRoot(t *testing.T) {
 		names int
 		trips int
 	}{{"cs9-baseos", 883, 12}, {"docker-el7", 140, 6}} {
-		w := realWorld(t, nil, nil, realRepo{name: repo.name})
+		w := realData{}.world(t, nil, nil, realRepo{name: repo.name})
 		for _, weak := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s weak=%t", repo.name, weak), func(t *testing.T) {
 				jobs := w.eachName(weak)
@@ -287,10 +159,10 @@ func TestRealEmptyRoot(t *testing.T) {
 
 // TestRealInstalled installs and upgrades on what real hosts have.
 func TestRealInstalled(t *testing.T) {
-	o := startOracle(t)
+	o, data := startOracle(t), realData{}
 	for name, installed := range machines(t) {
 		t.Run(name, func(t *testing.T) {
-			w := realWorld(t, installed, nil, realRepo{name: "docker-el7"})
+			w := data.world(t, installed, nil, realRepo{name: "docker-el7"})
 			names, upgrades := w.eachName(false), w.eachUpgrade()
 			if name != "container 7.5" {
 				names, upgrades = sample(names, 4), sample(upgrades, 8)
@@ -300,7 +172,7 @@ func TestRealInstalled(t *testing.T) {
 			w.agree(t, o, append(jobs, upgrades...), 8)
 		})
 	}
-	w := realWorld(t, readInstalled(t, "../../../examples/base/centos-7.5.rpmqa.gz"), nil, realRepo{name: "docker-el7"})
+	w := data.world(t, readInstalled(t, "../../../examples/base/centos-7.5.rpmqa.gz"), nil, realRepo{name: "docker-el7"})
 	s, err := solveJob(w.pool, scenarioJob{Install: []string{"docker-ce"}})
 	if err != nil || !s.solved() {
 		t.Fatalf("got %v, %v", s, err)
@@ -313,11 +185,8 @@ func TestRealInstalled(t *testing.T) {
 // TestRealSpecs asks for packages of real repositories in all the ways that users do, several at once, of repositories
 // with priorities and with packages excluded.
 func TestRealSpecs(t *testing.T) {
-	o := startOracle(t)
-	seed := *seedFlag
-	if seed == 0 {
-		seed = rand.Uint64N(1 << 40)
-	}
+	o, data := startOracle(t), realData{}
+	seed := firstSeed()
 	r := rand.New(rand.NewPCG(seed, 1))
 	for _, world := range []struct {
 		name      string
@@ -335,7 +204,7 @@ func TestRealSpecs(t *testing.T) {
 		{"el7 to cs9", machines(t)["container 7.5"], nil, []realRepo{{name: "cs9-baseos"}}, 30},
 	} {
 		t.Run(world.name, func(t *testing.T) {
-			w := realWorld(t, world.installed, world.exclude, world.repos...)
+			w := data.world(t, world.installed, world.exclude, world.repos...)
 			if whole() {
 				world.jobs *= 10
 			}

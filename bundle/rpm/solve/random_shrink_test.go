@@ -10,7 +10,17 @@ import (
 
 // shrink makes a scenario with one job small, as long as the same kind of finding remains.
 func shrink(o *oracle, dir string, s *scenario, f *finding) (*scenario, *finding) {
+	told := map[string]string{}
 	try := func(c *scenario) bool {
+		clear(told)
+		for _, p := range slices.Concat(c.Installed, c.offered()) { // one NEVRA is one package
+			var b strings.Builder
+			writePackages(&b, []*rpm.Package{p})
+			if text, known := told[p.NEVRA()]; known && text != b.String() {
+				return false
+			}
+			told[p.NEVRA()] = b.String()
+		}
 		g, err := judgeScenario(o, dir, c)
 		if err != nil || g == nil || g.kind != f.kind {
 			return false
@@ -141,6 +151,26 @@ func dropOffered(s *scenario, n int) (*scenario, bool) {
 	return nil, false
 }
 
+// alike makes all packages of p's NEVRA like p.
+func alike(s *scenario, p *rpm.Package) {
+	for _, list := range append([][]*rpm.Package{s.Installed}, s.lists()...) {
+		for i, q := range list {
+			if q != p && q.NEVRA() == p.NEVRA() {
+				c := *p
+				list[i] = &c
+			}
+		}
+	}
+}
+
+func (s *scenario) lists() [][]*rpm.Package {
+	var lists [][]*rpm.Package
+	for _, r := range s.Repos {
+		lists = append(lists, r.Packages)
+	}
+	return lists
+}
+
 // depAt calls f with the nth dependency of all packages and the list that it is in; files count, too, with a nil list.
 func depAt(s *scenario, n int, f func(p *rpm.Package, list *[]rpm.Dep, i int)) bool {
 	for _, p := range slices.Concat(s.Installed, s.offered()) {
@@ -165,10 +195,12 @@ func dropDep(s *scenario, n int) (out *scenario, more bool) {
 		switch {
 		case list == nil:
 			p.Files = slices.Delete(p.Files, i, i+1)
+			alike(s, p)
 		case (*list)[i].String() == nameEVR(p).String():
 			return
 		default:
 			*list = slices.Delete(*list, i, i+1)
+			alike(s, p)
 		}
 		out = s
 	})
@@ -185,6 +217,7 @@ func simplifyDep(s *scenario, n int) (out *scenario, more bool) {
 		if !strings.HasPrefix(d.Name, "(") {
 			if n%4 == 0 && d.EVR != nil {
 				*d = rpm.Dep{Name: d.Name}
+				alike(s, p)
 				out = s
 			}
 			return
@@ -193,9 +226,11 @@ func simplifyDep(s *scenario, n int) (out *scenario, more bool) {
 		if n%4 == 3 && len(c.operands) > 2 {
 			c.operands = c.operands[:2]
 			*d = rpm.Dep{Name: c.text()}
+			alike(s, p)
 			out = s
 		} else if n%4 < len(c.operands) {
 			*d = parseDep(c.operands[n%4].text())
+			alike(s, p)
 			out = s
 		}
 	})
