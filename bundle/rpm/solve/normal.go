@@ -45,7 +45,7 @@ func (n normal) invert() normal {
 }
 
 // maxBlocks bounds a normal form: nested dependencies can make it grow without measure. Real ones have some ten blocks.
-const maxBlocks = 1 << 14
+const maxBlocks = 1 << 18
 
 var errLarge = fmt.Errorf("%w: got more than %d parts in normal form", errRich, maxBlocks)
 
