@@ -269,9 +269,15 @@ func (p *Pool) wants(spec string) []want {
 		}
 		return []want{{spec: spec, pkgs: m.pkgs}}
 	}
-	var names []nameID
+	offered := map[nameID]bool{}
 	for _, q := range m.pkgs {
-		if name := p.pkgs[q].name; !p.installed(q) && !slices.Contains(names, name) {
+		if !p.installed(q) {
+			offered[p.pkgs[q].name] = true
+		}
+	}
+	var names []nameID // in the order of all their packages, those installed first
+	for _, q := range m.pkgs {
+		if name := p.pkgs[q].name; offered[name] && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
