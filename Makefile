@@ -20,8 +20,9 @@ bench: ## ratios to a bare loop and to the stock tools, in one run
 fuzz: ## every fuzz target for FUZZTIME
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
 
-sweep: ## every fault at every request, whole
+sweep: ## every fault at every request, and the long comparisons with dnf and rpm, whole
 	.ci/tools && OFFBAKE_SWEEP=whole go test -count=1 -timeout 60m -run 'Sweep' ./...
+	OFFBAKE_SWEEP=whole go test -count=1 -timeout 120m ./bundle/rpm/...
 
 check: lint test ## what a change must pass
 
