@@ -35,8 +35,11 @@ func Conf(opts ConfOptions) []byte {
 	}
 	var b strings.Builder
 	b.WriteString("# yum -c offbake.conf install NAME, or dnf. To use the repository elsewhere than in " + RepoRoot + ":\n")
-	b.WriteString("# --setopt=offbake.baseurl=file://DIR --setopt=offbake.gpgkey=file://DIR/keys/NAME\n")
-	if len(opts.Unsigned) > 0 {
+	signed, unsigned := offers(opts.Keys, opts.Unsigned)
+	if signed {
+		b.WriteString("# --setopt=offbake.baseurl=file://DIR --setopt=offbake.gpgkey=file://DIR/keys/NAME\n")
+	}
+	if unsigned {
 		b.WriteString("# --setopt=" + UnsignedRepoID + ".baseurl=file://DIR\n")
 	}
 	b.WriteString("[main]\n")
@@ -70,7 +73,9 @@ type RepoSectionOptions struct {
 }
 
 // RepoSections are the sections of a configuration that offer the repository of a bundle: RepoID, and UnsignedRepoID
-// when there are packages without signatures, which alone is not checked. Neither order nor repetition of keys and names counts.
+// when there are packages without signatures, which alone is not checked. Where there are such packages and no key, all are
+// without, and RepoID is left out: dnf 4 installs nothing at all beside a repository that is checked with no key
+// (dnf/cli/cli.py, checkGPGKey). Neither order nor repetition of keys and names counts.
 func RepoSections(o RepoSectionOptions) string {
 	keys, unsigned := sortedSet(o.Keys), sortedSet(o.Unsigned)
 	var b strings.Builder
@@ -85,15 +90,26 @@ func RepoSections(o RepoSectionOptions) string {
 	if len(keys) > 0 {
 		more = "gpgkey=" + strings.Join(keys, "\n       ") + "\n"
 	}
-	if len(unsigned) == 0 {
-		section(RepoID, "offbake bundle", 1, more)
-		return b.String()
-	}
 	names := strings.Join(unsigned, " ")
-	section(RepoID, "offbake bundle", 1, more+"exclude="+names+"\n")
-	b.WriteString("\n")
-	section(UnsignedRepoID, "offbake bundle, packages without signature", 0, "includepkgs="+names+"\n")
+	checked, except := offers(keys, unsigned)
+	if checked && except {
+		more += "exclude=" + names + "\n"
+	}
+	if checked {
+		section(RepoID, "offbake bundle", 1, more)
+	}
+	if checked && except {
+		b.WriteString("\n")
+	}
+	if except {
+		section(UnsignedRepoID, "offbake bundle, packages without signature", 0, "includepkgs="+names+"\n")
+	}
 	return b.String()
+}
+
+// offers says which sections there are: RepoID and UnsignedRepoID.
+func offers(keys, unsigned []string) (checked, except bool) {
+	return len(keys) > 0 || len(unsigned) == 0, len(unsigned) > 0
 }
 
 func sortedSet(list []string) []string {

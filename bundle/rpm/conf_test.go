@@ -49,3 +49,16 @@ func TestConfUnsigned(t *testing.T) {
 		t.Errorf("got %d sections at the repository, want 2", got)
 	}
 }
+
+// TestConfUnsignedAlone: a section that is checked with no key would keep dnf from installing anything.
+func TestConfUnsignedAlone(t *testing.T) {
+	conf := string(rpm.Conf(rpm.ConfOptions{Unsigned: []string{"bb"}}))
+	if strings.Contains(conf, "[offbake]") || strings.Contains(conf, "setopt=offbake.") {
+		t.Errorf("got %q, want no section for signed packages", conf)
+	}
+	_, section, found := strings.Cut(conf, "\n[offbake-unsigned]\n")
+	if !found || !strings.Contains(section, "\ngpgcheck=0\n") || !strings.Contains(section, "\nincludepkgs=bb\n") ||
+		!strings.Contains(conf, "\nlocalpkg_gpgcheck=1\n") {
+		t.Errorf("got %q, want a section of packages without signature", conf)
+	}
+}

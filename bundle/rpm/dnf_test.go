@@ -22,6 +22,7 @@ type bundleRepo struct {
 	key  *faulttest.SigningKey
 
 	unsigned []string // names that offbake.conf excepts
+	keyless  bool     // offbake.conf knows no key
 }
 
 // newBundleRepo builds and signs packages and writes the repository of them as a bundle has it.
@@ -49,9 +50,13 @@ func (b *bundleRepo) write(tb testing.TB, paths []string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	conf := rpm.ConfOptions{Keys: []string{"RPM-GPG-KEY-stand-in"}, Unsigned: b.unsigned}
+	if b.keyless {
+		conf.Keys = nil
+	}
 	writeFiles(tb, b.dir, map[string][]byte{
 		"keys/RPM-GPG-KEY-stand-in": armored,
-		"offbake.conf":              rpm.Conf(rpm.ConfOptions{Keys: []string{"RPM-GPG-KEY-stand-in"}, Unsigned: b.unsigned}),
+		"offbake.conf":              rpm.Conf(conf),
 	})
 	var files []rpm.RepoFile
 	for _, path := range paths {
@@ -69,9 +74,10 @@ func (b *bundleRepo) write(tb testing.TB, paths []string) {
 
 // dnf runs dnf with offbake.conf as a user would who keeps the repository in another place.
 func (b *bundleRepo) dnf(args ...string) (string, error) {
-	options := []string{"-c", b.dir + "/offbake.conf",
-		"--setopt=offbake.baseurl=file://" + b.dir, "--setopt=offbake.gpgkey=file://" + b.dir + "/keys/RPM-GPG-KEY-stand-in",
-		"--installroot=" + b.root, "--releasever=1", "--forcearch=x86_64"}
+	options := []string{"-c", b.dir + "/offbake.conf", "--installroot=" + b.root, "--releasever=1", "--forcearch=x86_64"}
+	if !b.keyless {
+		options = append(options, "--setopt=offbake.baseurl=file://"+b.dir, "--setopt=offbake.gpgkey=file://"+b.dir+"/keys/RPM-GPG-KEY-stand-in")
+	}
 	if len(b.unsigned) > 0 {
 		options = append(options, "--setopt=offbake-unsigned.baseurl=file://"+b.dir)
 	}
@@ -233,5 +239,36 @@ func TestDnfTakesUnsignedByName(t *testing.T) {
 	if out, err := b.dnf("-q", "repoquery", "--installed", "--qf", "%{name} %{from_repo}"); err != nil ||
 		!strings.Contains(out, "own++ offbake-unsigned\n") || !strings.Contains(out, "signed offbake\n") {
 		t.Errorf("got %q, %v, want each package from its own section", out, err)
+	}
+}
+
+// TestDnfTakesWhatNobodySigned has a bundle of repositories without gpgcheck alone, on a root that knows no key.
+func TestDnfTakesWhatNobodySigned(t *testing.T) {
+	t.Parallel()
+	b := newBundleRepo(t, faulttest.MustSigningKey(t, faulttest.KeyOptions{}), faulttest.RPMSpec{Name: "aa", Requires: []string{"bb"}},
+		faulttest.RPMSpec{Name: "bb"}, faulttest.RPMSpec{Name: "other"})
+	paths, err := filepath.Glob(b.dir + "/Packages/*.rpm")
+	if err != nil || len(paths) != 3 {
+		t.Fatalf("got %v, %v, want three packages", paths, err)
+	}
+	for _, path := range paths {
+		if out, err := exec.Command("rpmsign", "--delsign", path).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	b.keyless, b.unsigned = true, []string{"aa", "bb"}
+	b.write(t, paths)
+	if out, err := b.dnf("-y", "install", "aa"); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := b.dnf("-q", "repoquery", "--installed", "--qf", "%{name} %{from_repo}"); err != nil ||
+		out != "aa offbake-unsigned\nbb offbake-unsigned\n" {
+		t.Errorf("got %q, %v, want both from the section without check", out, err)
+	}
+	// What the configuration does not name stays out, by name and by path.
+	for _, name := range []string{"other", b.dir + "/Packages/other-1.0-1.noarch.rpm"} {
+		if out, err := b.dnf("-y", "install", name); err == nil {
+			t.Errorf("%s came without a signature: %s", name, out)
+		}
 	}
 }
