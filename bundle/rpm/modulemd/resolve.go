@@ -237,17 +237,16 @@ func (r *resolver) activate(live []int) []bool {
 
 // streams lists what is active. What an enabled stream requires counts as enabled, too (libdnf, enableDependencyTree).
 func (r *resolver) streams(active []bool) []Active {
-	enabled := make(map[string]bool)
+	enabled, seen := make(map[string]bool), make([]bool, len(r.builds))
 	var follow func(i int)
 	follow = func(i int) {
 		b := r.builds[i]
-		enabled[b.Name] = true
+		enabled[b.Name], seen[i] = true, true
 		for _, req := range b.Requires {
-			if have, _ := req.split(); !enabled[req.Module] {
-				for _, o := range r.byModule[req.Module] {
-					if active[o] && (have == nil || slices.Contains(have, r.builds[o].Stream.Stream)) {
-						follow(o)
-					}
+			have, _ := req.split()
+			for _, o := range r.providers(req.Module, have) {
+				if active[o] && !seen[o] {
+					follow(o)
 				}
 			}
 		}
