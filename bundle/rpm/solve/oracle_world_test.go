@@ -267,6 +267,27 @@ func (w *world) onLocked(o *oracle, j scenarioJob) (theirs, ours solution, exact
 	return theirs, ours, err == nil && theirs.solved() && theirs.same(ours), err
 }
 
+// wrongOnLocked says whether what dnf makes of locked packages is nothing that may be installed.
+func (w *world) wrongOnLocked(theirs solution) bool {
+	if !theirs.solved() {
+		return false
+	}
+	var after []*rpm.Package
+	for _, p := range w.scenario.Installed {
+		if !slices.Contains(theirs.remove, p.NEVRA()) {
+			after = append(after, p)
+		}
+	}
+	for _, i := range theirs.install {
+		nevra, _, _ := strings.Cut(i, " ")
+		offered := w.scenario.offered()
+		if at := slices.IndexFunc(offered, func(p *rpm.Package) bool { return p.NEVRA() == nevra }); at >= 0 {
+			after = append(after, offered[at])
+		}
+	}
+	return invalid(w.before(), after) != ""
+}
+
 // alone is dnf's answer to the only job of a scenario whose only repository is written below dir.
 func (s *scenario) alone(o *oracle, dir string) (solution, error) {
 	if err := os.RemoveAll(dir); err != nil {

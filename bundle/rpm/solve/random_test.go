@@ -93,6 +93,9 @@ func (w *world) judge(o *oracle, j scenarioJob, theirs solution, trip bool) (*fi
 		}
 		if !exact {
 			f.kind, f.detail = "locked", fmt.Sprintf("locked: %v\ndnf on it: %v", locked, alone)
+			if w.wrongOnLocked(alone) {
+				f.kind = "dnf wrong"
+			}
 			return f, nil
 		}
 	}
