@@ -134,12 +134,7 @@ func oddPackage(r *rand.Rand, name string) []byte {
 // TestWriteRepoAgreesWithCreaterepoOnOddHeaders compares every element and attribute for random headers.
 func TestWriteRepoAgreesWithCreaterepoOnOddHeaders(t *testing.T) {
 	t.Parallel()
-	seed := *seedFlag
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 1))
+	r := rand.New(rand.NewPCG(randomSeed(t), 1))
 	dir := t.TempDir()
 	packages := map[string][]byte{}
 	for i := range 120 {

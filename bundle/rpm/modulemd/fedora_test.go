@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -75,7 +74,7 @@ func TestFedoraLikeDnf(t *testing.T) {
 	if len(streams) != 104 {
 		t.Errorf("got %d streams, want 104", len(streams))
 	}
-	seed, questions := uint64(time.Now().UnixNano()), 4
+	seed, questions := randomSeed(t), 4
 	if os.Getenv("OFFBAKE_SWEEP") == "whole" {
 		questions = 200
 	}
