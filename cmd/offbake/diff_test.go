@@ -44,9 +44,9 @@ func TestVersionChanges(t *testing.T) {
 			want: []string{"removed a 1-1  noarch", "added c  1-1 noarch"},
 		},
 		"another file of one version": {
-			from: packageSet("a-1-1.noarch!x"),
-			to:   packageSet("a-1-1.noarch!y"),
-			want: []string{"changed a 1-1 1-1 noarch"},
+			from: packageSet("a-1-1.noarch!x", "b-1-1.noarch!x", "c-1-1.noarch!x"),
+			to:   packageSet("a-1-1.noarch!y", "b-1-1.noarch!x", "c-2-1.noarch!y"),
+			want: []string{"changed a 1-1 1-1 noarch x>y", "upgraded c 1-1 2-1 noarch"},
 		},
 		"several versions of one name": {
 			from: packageSet("kernel-3.10.0-1.x86_64", "kernel-3.10.0-2.x86_64", "kernel-3.10.0-3.x86_64"),
@@ -74,6 +74,9 @@ func TestVersionChanges(t *testing.T) {
 			arch := c.Arch
 			if c.FromArch != "" {
 				arch = c.FromArch + ">" + arch
+			}
+			if c.FromSHA256 != "" || c.ToSHA256 != "" {
+				arch += " " + c.FromSHA256 + ">" + c.ToSHA256
 			}
 			got = append(got, strings.Join([]string{string(c.Change), c.Name, c.From, c.To, arch}, " "))
 		}

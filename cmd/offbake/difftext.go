@@ -70,10 +70,11 @@ func versionRows(changes []versionChange) [][]string {
 			arch = fromTo(c.FromArch, c.Arch)
 		}
 		version := fromTo(c.From, c.To)
-		if c.From == c.To {
-			version += " (another file)"
+		row := []string{string(c.Change), c.Name, version, arch}
+		if c.FromSHA256 != c.ToSHA256 {
+			row = append(row, "(same version, other content: sha256 "+fromTo(shortSum(c.FromSHA256), shortSum(c.ToSHA256))+")")
 		}
-		rows = append(rows, []string{string(c.Change), c.Name, version, arch})
+		rows = append(rows, row)
 	}
 	return rows
 }
@@ -150,6 +151,9 @@ func notes(f bundle.FileChange) string {
 	}
 	return " (" + strings.Join(parts, ", ") + ")"
 }
+
+// shortSum is the beginning of a digest, enough to tell two apart; --json has all of it.
+func shortSum(sum string) string { return sum[:min(12, len(sum))] }
 
 // fromTo is "from -> to", or the one that there is, or that both are.
 func fromTo(from, to string) string {

@@ -32,6 +32,9 @@ type versionChange struct {
 	FromArch string        `json:"from_arch,omitempty"`
 	From     string        `json:"from,omitempty"`
 	To       string        `json:"to,omitempty"`
+	// The digests of the files where From and To are one version: it is the content that changed.
+	FromSHA256 string `json:"from_sha256,omitempty"`
+	ToSHA256   string `json:"to_sha256,omitempty"`
 
 	path string // in the new bundle, else in the old one
 	was  string // in the old bundle
@@ -88,6 +91,9 @@ func replacement(o, n versioned, newer func(a, b versioned) int) versionChange {
 	c := versionChange{Change: bundle.Changed, Name: n.name, Arch: n.arch, From: o.version, To: n.version, path: n.path, was: o.path}
 	if o.arch != n.arch {
 		c.FromArch = o.arch
+	}
+	if o.version == n.version && o.sha256 != n.sha256 {
+		c.FromSHA256, c.ToSHA256 = o.sha256, n.sha256
 	}
 	switch order := newer(n, o); {
 	case order > 0:

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -69,7 +70,8 @@ var theWorld = sync.OnceValues(func() (*world, error) {
 })
 
 // buildAudit serves two versions of audit-libs with the packages that are in lockstep with it, at
-// https://rpms.example/audit/, and returns the key that signs them.
+// https://rpms.example/audit/, the older one with other content at https://rpms.example/again/, and returns the key that signs
+// them.
 func buildAudit(cluster *faulttest.Cluster, dir string) ([]byte, error) {
 	key, err := faulttest.NewSigningKey(faulttest.KeyOptions{})
 	if err != nil {
@@ -83,11 +85,16 @@ func buildAudit(cluster *faulttest.Cluster, dir string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	again := lib("audit-libs", "2.8.4")
+	again.Description = "built again"
+	if err := faulttest.BuildRepo(dir+"-again", key, again); err != nil {
+		return nil, err
+	}
 	armored, err := key.Armored()
 	if err != nil {
 		return nil, err
 	}
-	return armored, cluster.PutFolder("https://rpms.example/audit/", dir)
+	return armored, errors.Join(cluster.PutFolder("https://rpms.example/audit/", dir), cluster.PutFolder("https://rpms.example/again/", dir+"-again"))
 }
 
 // breakThings serves one internet for each thing that can be wrong with a vendor; its URL is in the variable.
