@@ -35,6 +35,7 @@ type builder struct {
 	keys     map[string]string         // local paths of releases' keys, by the zip's path
 	taken    map[string]bool           // folded paths
 	plans    []solve.Plan              // what images ask of yum or dnf
+	job      solve.Job                 // what the packages are locked for
 
 	downloaded, reused int64
 }

@@ -133,22 +133,51 @@ func (b *builder) checkPackages(ctx context.Context) error {
 	return b.checkClosure(repo)
 }
 
-// checkClosure holds the packages to what the manifest asks for: they may be more, but must be enough for that, on the base
-// and without any other repository.
+// checkClosure holds the packages to what the manifest asks for: with nothing else offered than they, a lock would have to
+// be of them all. What profiles of modules listed only metadata tells, so where there is one, packages that nothing leads to
+// pass for asked for.
 func (b *builder) checkClosure(repo *rpm.Repo) error {
 	base, err := source.Base(b.o.Inputs)
 	if err != nil {
 		return err
 	}
+	rpms := b.o.Inputs.Artifacts.RPMs
 	pool := solve.NewPool(solve.PoolOptions{
-		Repos: []*rpm.Repo{repo}, Installed: base, Arch: source.Arch(b.o.Inputs.Platform), Exclude: b.o.Inputs.Artifacts.RPMs.Exclude,
+		Repos: []*rpm.Repo{repo}, Installed: base, Arch: source.Arch(b.o.Inputs.Platform), Exclude: rpms.Exclude,
 	})
-	_, err = pool.Solve(source.Job(b.o.Inputs))
+	b.job = source.Job(b.o.Inputs)
+	idle, err := idlePackages(pool, b.job, repo.Packages)
+	if err == nil && len(idle) > 0 && slices.ContainsFunc(rpms.Modules, func(spec string) bool { return strings.Contains(spec, "/") }) {
+		for _, p := range idle {
+			b.job.Install = append(b.job.Install, p.Name)
+		}
+		idle, err = idlePackages(pool, b.job, repo.Packages)
+	}
 	var unsolved *solve.Error
 	if errors.As(err, &unsolved) {
 		return &StaleLockError{"its packages " + unsolved.Error()}
 	}
-	return err
+	if err != nil || len(idle) == 0 {
+		return err
+	}
+	names := make([]string, len(idle))
+	for i, p := range idle {
+		names[i] = p.NEVRA()
+	}
+	return &StaleLockError{"nothing asks for its packages " + strings.Join(names, ", ")}
+}
+
+// idlePackages are those of all that a lock of the job would leave out.
+func idlePackages(pool *solve.Pool, job solve.Job, all []*rpm.Package) ([]*rpm.Package, error) {
+	closure, err := pool.Lock(job)
+	if err != nil {
+		return nil, err
+	}
+	called := map[*rpm.Package]bool{}
+	for _, item := range closure.Packages() {
+		called[item.Package] = true
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(p *rpm.Package) bool { return called[p] }), nil
 }
 
 // asPackage is what metadata would say of a package, as far as solving goes.

@@ -28,7 +28,7 @@ type FetchOptions struct {
 	Progress *progress.Reporter // may be nil
 
 	// Transactions tell what each image asks of yum or dnf, given the paths of the bundle's files. They are replayed on the
-	// manifest's base before anything is signed; nil replays nothing.
+	// manifest's base before anything is signed, beside the one that the packages were locked for; nil is none.
 	Transactions func(paths []string) ([]solve.Plan, error)
 	// Rehearse, when set, tries what is about to be signed. Its error is Fetch's: nothing is signed or written then.
 	Rehearse func(context.Context, Rehearsal) error

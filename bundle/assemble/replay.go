@@ -3,6 +3,7 @@ package assemble
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,16 +17,16 @@ import (
 	"github.com/offbake/offbake/bundle/source"
 )
 
-// ReplayError is a bundle that would not install: what its images ask of yum or dnf cannot be done on the base set with what
-// is in the bundle. There is at least one problem.
+// ReplayError is a bundle that would not install: what its images ask of yum or dnf, or all that the manifest asks for at
+// once, cannot be done on the base set with what is in the bundle. There is at least one problem.
 type ReplayError struct {
 	Base     string // rpms.base of the manifest
 	Problems []ReplayProblem
 }
 
-// ReplayProblem is one thing that is in the way of an image.
+// ReplayProblem is one thing that is in the way of an image, or of all packages together.
 type ReplayProblem struct {
-	Image string
+	Image string // "" for all that artifacts.rpms asks for
 	By    string // the recipe or script that installs, as solve.Call has it
 	solve.Problem
 }
@@ -34,7 +35,11 @@ type ReplayProblem struct {
 func (e *ReplayError) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
-		lines[i] = fmt.Sprintf("installing image %q on base %q: %s: %s", p.Image, e.Base, p.By, p.Text)
+		what := fmt.Sprintf("image %q", p.Image)
+		if p.Image == "" {
+			what = "everything"
+		}
+		lines[i] = fmt.Sprintf("installing %s on base %q: %s: %s", what, e.Base, p.By, p.Text)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -47,20 +52,20 @@ type Rehearsal struct {
 	Open func(path string) (io.ReadCloser, error)
 }
 
-// replay makes every transaction that bakes of the images will make, on the base set and with the repository as it is
-// written in the bundle. Nothing of what was locked is believed: it has to be in this bundle, and in its metadata.
+// replay makes every transaction that bakes of the images will make, and the one that the packages were locked for, on the
+// base set and with the repository as it is written in the bundle. Nothing of what was locked is believed: it has to be in
+// this bundle, and in its metadata.
 func (b *builder) replay(ctx context.Context) error {
-	if b.o.Transactions == nil {
-		return nil
-	}
 	files := b.sorted()
 	paths := make([]string, len(files))
 	for i, f := range files {
 		paths[i] = f.Path
 	}
-	var err error
-	if b.plans, err = b.o.Transactions(paths); err != nil {
-		return err
+	if b.o.Transactions != nil {
+		var err error
+		if b.plans, err = b.o.Transactions(paths); err != nil {
+			return err
+		}
 	}
 	rpms := b.o.Inputs.Artifacts.RPMs
 	if rpms.Base == "" || !slices.Contains(paths, "rpms/repodata/repomd.xml") {
@@ -86,10 +91,41 @@ func (b *builder) replay(ctx context.Context) error {
 		}
 		e.Problems = append(e.Problems, problems...)
 	}
+	problems, err := b.replayJob(pool)
+	if err != nil {
+		return err
+	}
+	for _, p := range problems { // what an image has met is told of that
+		if !slices.ContainsFunc(e.Problems, func(q ReplayProblem) bool { return q.Text == p.Text }) {
+			e.Problems = append(e.Problems, p)
+		}
+	}
 	if len(e.Problems) > 0 {
 		return e
 	}
 	return nil
+}
+
+// replayJob is the replay of all that the manifest asks for, at once. It needs no image: a bundle is also for hosts that
+// nobody bakes.
+func (b *builder) replayJob(pool solve.PoolOptions) ([]ReplayProblem, error) {
+	t, err := solve.NewPool(pool).Solve(b.job)
+	var unsolved *solve.Error
+	if err != nil && !errors.As(err, &unsolved) {
+		return nil, err
+	}
+	const by = "artifacts.rpms"
+	var problems []ReplayProblem
+	if unsolved != nil {
+		for _, p := range unsolved.Problems {
+			problems = append(problems, ReplayProblem{By: by, Problem: p})
+		}
+		return problems, nil
+	}
+	for _, c := range rpm.FileConflicts(b.headers(t.Apply(pool.Installed))) {
+		problems = append(problems, ReplayProblem{By: by, Problem: conflictOfFiles(c)})
+	}
+	return problems, nil
 }
 
 // replayPlan is the replay of one image. Beside what the solver tells it finds files of the bundle's packages that are in
@@ -121,12 +157,15 @@ func (b *builder) replayPlan(ctx context.Context, pool solve.PoolOptions, plan s
 		for _, c := range rpm.FileConflicts(b.headers(o.Installed)) {
 			if text := c.String(); !clashes[text] {
 				clashes[text] = true
-				problem := solve.Problem{Package: c.Packages[0].NEVRA(), Text: "conflict of files: " + text}
-				problems = append(problems, ReplayProblem{plan.Name, o.Call.By, problem})
+				problems = append(problems, ReplayProblem{plan.Name, o.Call.By, conflictOfFiles(c)})
 			}
 		}
 	}
 	return problems, nil
+}
+
+func conflictOfFiles(c rpm.FileConflict) solve.Problem {
+	return solve.Problem{Package: c.Packages[0].NEVRA(), Text: "conflict of files: " + c.String()}
 }
 
 // headers are those of the packages that are the bundle's.
