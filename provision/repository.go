@@ -58,20 +58,12 @@ func openRepository(ctx context.Context, files []bundle.File, open func(path str
 
 // pool is what a host may install from, nothing without a repository.
 func (r *repository) pool(ctx context.Context, installed []*rpm.Package, platform string) solve.PoolOptions {
-	o := solve.PoolOptions{Installed: installed, Arch: rpmArch(platform)}
+	o := solve.PoolOptions{Installed: installed, Arch: rpm.Arch(platform)}
 	if r != nil {
 		o.Repos = []*rpm.Repo{r.rpms}
 		o.Files = func(paths []string) (map[*rpm.Package][]string, error) { return r.rpms.Paths(ctx, r.open, paths) }
 	}
 	return o
-}
-
-// rpmArch is RPM's word for a platform's architecture.
-func rpmArch(platform string) string {
-	if strings.HasSuffix(platform, "/arm64") {
-		return "aarch64"
-	}
-	return "x86_64"
 }
 
 // repoFile is offbake.repo: the bundle's repository for the host's own yum or dnf, which check all packages but those that

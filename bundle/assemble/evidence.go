@@ -143,7 +143,7 @@ func (b *builder) checkClosure(repo *rpm.Repo) error {
 	}
 	rpms := b.o.Inputs.Artifacts.RPMs
 	pool := solve.NewPool(solve.PoolOptions{
-		Repos: []*rpm.Repo{repo}, Installed: base, Arch: source.Arch(b.o.Inputs.Platform), Exclude: rpms.Exclude,
+		Repos: []*rpm.Repo{repo}, Installed: base, Arch: rpm.Arch(b.o.Inputs.Platform), Exclude: rpms.Exclude,
 	})
 	b.job = source.Job(b.o.Inputs)
 	idle, err := idlePackages(pool, b.job, repo.Packages)

@@ -81,7 +81,7 @@ func (b *builder) replay(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the bundle's own metadata: %w", err)
 	}
-	pool := solve.PoolOptions{Repos: []*rpm.Repo{repo}, Installed: installed, Arch: source.Arch(b.o.Inputs.Platform),
+	pool := solve.PoolOptions{Repos: []*rpm.Repo{repo}, Installed: installed, Arch: rpm.Arch(b.o.Inputs.Platform),
 		Files: func(paths []string) (map[*rpm.Package][]string, error) { return repo.Paths(ctx, open, paths) }}
 	e := &ReplayError{Base: rpms.Base}
 	for _, plan := range b.plans {

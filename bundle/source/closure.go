@@ -16,7 +16,7 @@ import (
 
 // choose finds the packages that make what the manifest asks for installable on its base, and warnings.
 func (p *packages) choose(ctx context.Context) ([]choice, []string, error) {
-	o := solve.PoolOptions{Arch: Arch(p.in.Platform), Exclude: p.in.Artifacts.RPMs.Exclude, Files: p.lookup(ctx)}
+	o := solve.PoolOptions{Arch: rpm.Arch(p.in.Platform), Exclude: p.in.Artifacts.RPMs.Exclude, Files: p.lookup(ctx)}
 	from := map[*rpm.Repo]*repository{}
 	for _, r := range p.repos {
 		o.Repos = append(o.Repos, r.loaded)
@@ -92,14 +92,6 @@ func (p *packages) lookup(ctx context.Context) func([]string) (map[*rpm.Package]
 func Job(in *manifest.Inputs) solve.Job {
 	rpms := in.Artifacts.RPMs
 	return solve.Job{Install: slices.Clone(rpms.Install), Upgrade: slices.Clone(rpms.Upgrade), Weak: rpms.Weak}
-}
-
-// Arch is RPM's word for the architecture of a platform.
-func Arch(platform string) string {
-	if strings.HasSuffix(platform, "/arm64") {
-		return "aarch64"
-	}
-	return "x86_64"
 }
 
 // named reports whether spec is one of the ways to name p: name, name-version, name-version-release, the latter two with

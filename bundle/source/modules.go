@@ -27,7 +27,7 @@ func (r *repository) readModules(ctx context.Context, loaded *rpm.Repo) (*module
 // streams finds the module streams that are active, and with them the packages that do not count as offered. It is nil
 // where there are no modules and none is asked for.
 func (p *packages) streams(base []*rpm.Package) (*modulemd.Set, error) {
-	o := modulemd.Options{Enable: p.in.Artifacts.RPMs.Modules, Arch: Arch(p.in.Platform)}
+	o := modulemd.Options{Enable: p.in.Artifacts.RPMs.Modules, Arch: rpm.Arch(p.in.Platform)}
 	modular := len(o.Enable) > 0
 	for _, r := range p.repos {
 		o.Indexes = append(o.Indexes, modulemd.RepoIndex{Repo: r.loaded, Index: r.modules})

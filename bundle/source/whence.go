@@ -44,7 +44,7 @@ func (w whence) offered(dep rpm.Dep) bool {
 // barred says why a package of a repository may not be chosen; "" when it may.
 func (w whence) barred(p *rpm.Package) string {
 	switch {
-	case !runsOn(p.Arch, w.o.Arch):
+	case p.Arch != "noarch" && !slices.Contains(rpm.Archs(w.o.Arch), p.Arch):
 		return "is for another architecture"
 	case slices.ContainsFunc(w.o.Exclude, func(spec string) bool { return named(p, spec) }):
 		return "is excluded by rpms.exclude"
@@ -55,17 +55,6 @@ func (w whence) barred(p *rpm.Package) string {
 		return "is hidden by a module that is enabled"
 	}
 	return ""
-}
-
-// runsOn reports whether packages of one architecture can be installed on a host of another.
-func runsOn(arch, host string) bool {
-	switch arch {
-	case host, "noarch":
-		return true
-	case "i386", "i486", "i586", "i686", "athlon", "x86_64_v2":
-		return host == "x86_64"
-	}
-	return false
 }
 
 // near tells what the repositories and the base have of a dependency or a spec, though it does not do.

@@ -50,7 +50,7 @@ func (a *app) whyWorld(ctx context.Context, b *bundle.Bundle) (*whyWorld, error)
 	if w.repo, err = bundleRepo(ctx, b); err != nil {
 		return nil, err
 	}
-	o := solve.PoolOptions{Arch: source.Arch(w.in.Platform)}
+	o := solve.PoolOptions{Arch: rpm.Arch(w.in.Platform)}
 	if w.repo != nil {
 		if w.base, err = bundleBase(b, w.in); err != nil {
 			return nil, err

@@ -82,11 +82,8 @@ func distTag(packages []*rpm.Package) string {
 // archRank says how well a package or build of an architecture fits a host: 0 not at all, 1 best, higher is worse. What is for
 // every architecture, or names none, fits best.
 func archRank(host, arch string) int {
-	if arch == "" || arch == "noarch" || arch == host {
+	if arch == "" || arch == "noarch" {
 		return 1
 	}
-	if i := slices.Index([]string{"i686", "i586", "i486", "i386"}, arch); i >= 0 && host == "x86_64" {
-		return i + 2
-	}
-	return 0
+	return slices.Index(rpm.Archs(host), arch) + 1
 }

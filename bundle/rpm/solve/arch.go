@@ -1,6 +1,10 @@
 package solve
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/offbake/offbake/bundle/rpm"
+)
 
 // archRank orders architectures as libsolv's arch policies do: 0 cannot run, 1 is noarch, then a lower one is better. The
 // upper half is the class: two of different classes do not take each other's place.
@@ -13,31 +17,13 @@ const (
 	rankClass = 0xffff0000
 )
 
-// archRanks are the architectures that a host of arch can run (libsolv poolarch.c, as Debian builds it).
+// archRanks are the architectures that a host of arch can run, with their ranks.
 func archRanks(arch string) map[string]archRank {
 	ranks := map[string]archRank{"noarch": rankNoarch}
-	for i, a := range runs(arch) {
+	for i, a := range rpm.Archs(arch) {
 		ranks[a] = archRank(0x10001 + i*0x10000)
 	}
 	return ranks
-}
-
-func runs(arch string) []string {
-	switch arch {
-	case "x86_64":
-		return []string{"x86_64", "i686", "i586", "i486", "i386"}
-	case "i686":
-		return []string{"i686", "i586", "i486", "i386"}
-	case "i586":
-		return []string{"i586", "i486", "i386"}
-	case "s390x":
-		return []string{"s390x", "s390"}
-	case "ppc64":
-		return []string{"ppc64", "ppc"}
-	case "armv7hl":
-		return []string{"armv7hl", "armv6hl"}
-	}
-	return []string{arch}
 }
 
 // sameClass says whether a package of rank a may take the place of one of rank b.
