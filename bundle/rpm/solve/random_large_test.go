@@ -151,7 +151,7 @@ func (g *generator) host(older scenarioRepo, names int) []*rpm.Package {
 func TestRandomLarge(t *testing.T) {
 	seed, cases := firstSeed(), *casesFlag
 	if cases == 0 {
-		cases = 4
+		cases = inCI(4)
 	}
 	if whole() {
 		cases *= 20

@@ -78,7 +78,7 @@ func (g *generator) streamPackages(module, stream string, version int) []*rpm.Pa
 func TestRandomModules(t *testing.T) {
 	seed, cases := firstSeed(), *casesFlag
 	if cases == 0 {
-		cases = 60
+		cases = inCI(60)
 	}
 	run := newRandomRun(t)
 	for n := range uint64(cases) {

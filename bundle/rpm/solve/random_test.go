@@ -30,6 +30,14 @@ func firstSeed() uint64 {
 	return 1
 }
 
+// inCI is how many of n random worlds one run takes: .ci/test runs these tests a second time, without race detection, for all.
+func inCI(n int) int {
+	if raceDetected {
+		return max(1, n/10)
+	}
+	return n
+}
+
 // randomRun does random worlds and counts what came of them.
 type randomRun struct {
 	o                         *oracle
@@ -117,7 +125,7 @@ func hard(kind string) bool { return kind != "choice" && kind != "dnf wrong" }
 func TestRandom(t *testing.T) {
 	seed, cases := firstSeed(), *casesFlag
 	if cases == 0 {
-		cases = 250
+		cases = inCI(250)
 	}
 	if whole() {
 		cases *= 20
