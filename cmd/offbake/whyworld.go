@@ -5,14 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/offbake/offbake/bundle"
 	"github.com/offbake/offbake/bundle/rpm"
-	"github.com/offbake/offbake/bundle/rpm/rpmdb"
 	"github.com/offbake/offbake/bundle/rpm/solve"
 	"github.com/offbake/offbake/bundle/source"
 	"github.com/offbake/offbake/manifest"
@@ -62,7 +60,7 @@ func (a *app) whyWorld(ctx context.Context, b *bundle.Bundle) (*whyWorld, error)
 	return w, nil
 }
 
-// bundleBase reads the package set of the base that a bundle carries: a listing of rpm -qa, or an rpm database.
+// bundleBase reads the package set of the base that a bundle carries.
 func bundleBase(b *bundle.Bundle, in *manifest.Inputs) ([]*rpm.Package, error) {
 	name := in.Artifacts.RPMs.Base
 	if name == "" || name == manifest.BareBase {
@@ -73,15 +71,11 @@ func bundleBase(b *bundle.Bundle, in *manifest.Inputs) ([]*rpm.Package, error) {
 		return nil, err
 	}
 	defer f.Close() // read only
-	prefix := make([]byte, rpmdb.Prefix)
-	n, err := f.ReadAt(prefix, 0)
-	if err != nil && err != io.EOF {
+	installed, err := source.ReadBase(name, f, f.Size())
+	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", name, err)
 	}
-	if rpmdb.Known(prefix[:n]) {
-		return rpmdb.Parse(f, f.Size())
-	}
-	return rpm.ReadInstalled(f)
+	return installed, nil
 }
 
 // meant are the packages of the bundle, and its other files, that were asked about.
