@@ -85,7 +85,7 @@ func (d *decoder) row(item *node) Row {
 		Path:     d.plain(n.lookup("path"), rowPath),
 		Kind:     d.plain(n.lookup("kind"), rowKind),
 		Name:     d.plain(n.lookup("name"), oneLine),
-		URL:      d.plain(n.lookup("url"), canonicalURL),
+		URL:      d.plain(n.lookup("url"), CheckURL),
 		SHA256:   d.plain(n.lookup("sha256"), digest),
 		Mode:     d.plain(n.lookup("mode"), fileMode),
 		Verified: d.plain(n.lookup("verified"), verified),
@@ -145,8 +145,9 @@ func rowPath(s string) string {
 	return ""
 }
 
-// canonicalURL takes a URL as a lock holds it. An image reference of a registry is written docker://.
-func canonicalURL(s string) string {
+// CheckURL takes a URL as a lock holds it. An image reference of a registry is written docker://. What it returns says what
+// is wrong with s, "" for nothing.
+func CheckURL(s string) string {
 	return location("http", "https", "file", "docker")(s)
 }
 

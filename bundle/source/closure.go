@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/offbake/offbake/bundle/rpm"
 	"github.com/offbake/offbake/bundle/rpm/solve"
@@ -27,7 +25,7 @@ func (p *packages) choose(ctx context.Context) ([]choice, []string, error) {
 		return nil, nil, err
 	}
 	job := Job(p.in)
-	warnings := p.idle(o.Installed)
+	var warnings []string
 	streams, err := p.streams(o.Installed)
 	if err != nil {
 		return nil, nil, err
@@ -37,7 +35,8 @@ func (p *packages) choose(ctx context.Context) ([]choice, []string, error) {
 		job.Install = append(job.Install, streams.Install...)
 		warnings = append(warnings, streams.Warnings...)
 	}
-	closure, err := solve.NewPool(o).Lock(job)
+	pool := solve.NewPool(o)
+	closure, err := pool.Lock(job)
 	var unsolved *solve.Error
 	if errors.As(err, &unsolved) {
 		return nil, nil, p.explain(o, job, unsolved)
@@ -47,16 +46,26 @@ func (p *packages) choose(ctx context.Context) ([]choice, []string, error) {
 	}
 	var choices []choice
 	for _, item := range closure.Packages() {
-		choices = append(choices, choice{item.Package, from[item.Repo]})
+		c, err := from[item.Repo].choose(item.Package)
+		if err != nil {
+			return nil, nil, err
+		}
+		choices = append(choices, c)
 	}
-	return choices, warnings, nil
+	return choices, append(p.idle(pool, o.Installed), warnings...), nil
 }
 
-// idle warns of names in rpms.upgrade that the base does not have.
-func (p *packages) idle(base []*rpm.Package) []string {
+// idle warns of specs in rpms.upgrade that mean nothing of the base: no package of it, none that could take the place of one.
+func (p *packages) idle(pool *solve.Pool, base []*rpm.Package) []string {
 	var warnings []string
 	for _, spec := range p.in.Artifacts.RPMs.Upgrade {
-		if !slices.ContainsFunc(base, func(pkg *rpm.Package) bool { return named(pkg, spec) }) {
+		renews := func(pkg *rpm.Package) bool {
+			return slices.ContainsFunc(base, func(old *rpm.Package) bool {
+				self := rpm.Dep{Name: old.Name, EVR: &old.EVR, Flags: rpm.Equal}
+				return pkg.Name == old.Name || slices.ContainsFunc(pkg.Obsoletes, func(d rpm.Dep) bool { return d.Meets(self) })
+			})
+		}
+		if !slices.ContainsFunc(pool.Find(spec), renews) {
 			warnings = append(warnings, fmt.Sprintf("rpms.upgrade names %q, which the base does not have: nothing is upgraded", spec))
 		}
 	}
@@ -92,22 +101,4 @@ func (p *packages) lookup(ctx context.Context) func([]string) (map[*rpm.Package]
 func Job(in *manifest.Inputs) solve.Job {
 	rpms := in.Artifacts.RPMs
 	return solve.Job{Install: slices.Clone(rpms.Install), Upgrade: slices.Clone(rpms.Upgrade), Weak: rpms.Weak}
-}
-
-// named reports whether spec is one of the ways to name p: name, name-version, name-version-release, the latter two with
-// an epoch, each with or without .arch and with glob characters.
-func named(p *rpm.Package, spec string) bool {
-	epoch := strings.TrimLeft(p.EVR.Epoch, "0") + ":"
-	if epoch == ":" {
-		epoch = "0:"
-	}
-	v, vr := p.EVR.Version, p.EVR.Version+"-"+p.EVR.Release
-	for _, form := range []string{"", "-" + v, "-" + vr, "-" + epoch + v, "-" + epoch + vr} {
-		for _, arch := range []string{"", "." + p.Arch} {
-			if ok, _ := path.Match(strings.TrimPrefix(spec, epoch), p.Name+form+arch); ok {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -27,6 +28,7 @@ type Missing struct {
 	Dep      string   // as "container-selinux >= 2:2.74", or the spec of the manifest
 	NeededBy []string // packages; none where the manifest itself asks
 	Where    string   // what there is of it, or where it could come from, for people; "" where nothing is known
+	Near     bool     // Where says what there is of it, and why that does not do
 }
 
 // Error is a line that says how much is missing, then a line for each thing.
@@ -80,7 +82,7 @@ const maxRounds = 20
 // explain finds out all that is missing: what nothing offers is invented, and the job solved again, until nothing is in
 // the way or only what inventing does not cure.
 func (p *packages) explain(o solve.PoolOptions, job solve.Job, unsolved *solve.Error) error {
-	x := explanation{whence: whence{packages: p, o: o}, job: job, needed: map[string][]string{}, mended: map[string]bool{}}
+	x := explanation{whence: newWhence(p, o), job: job, needed: map[string][]string{}, mended: map[string]bool{}}
 	o.Repos = append(slices.Clone(o.Repos), &x.invented)
 	var others []string
 	for range maxRounds {
@@ -183,17 +185,18 @@ func (x *explanation) result(others []string) error {
 	for _, r := range x.repos {
 		e.Repos = append(e.Repos, r.entry.ID)
 	}
-	tags := map[string]bool{}
-	for _, dep := range slices.Collect(maps.Keys(x.needed)) {
+	tags, symbols := map[string]bool{}, map[string]string{}
+	for _, dep := range slices.Sorted(maps.Keys(x.needed)) {
 		if name, ok := x.library(dep); ok { // that it is missing says it all, not each of its symbols
+			symbols[name] = cmp.Or(symbols[name], dep)
 			x.needed[name] = append(x.needed[name], x.needed[dep]...)
 			delete(x.needed, dep)
 		}
 	}
 	for _, dep := range slices.Sorted(maps.Keys(x.needed)) {
 		by := slices.Compact(slices.Sorted(slices.Values(x.needed[dep])))
-		m := Missing{Dep: dep, NeededBy: slices.DeleteFunc(by, func(name string) bool { return name == "" }), Where: x.near(dep)}
-		if m.Where == "" {
+		m := Missing{Dep: dep, NeededBy: slices.DeleteFunc(by, func(name string) bool { return name == "" }), Where: x.near(cmp.Or(symbols[dep], dep))}
+		if m.Near = m.Where != ""; !m.Near {
 			tag := x.tag(m.NeededBy)
 			tags[tag] = true
 			m.Where = usual(tag, dep)

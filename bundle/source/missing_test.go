@@ -176,6 +176,54 @@ func TestResolveUpgrade(t *testing.T) {
 	}
 }
 
+// A spec in rpms.upgrade need not be a name of what is installed.
+func TestResolveUpgradeByAnotherSpec(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	if err := faulttest.BuildRepo(dir, nil, faulttest.RPMSpec{Name: "bb", Version: "2", Files: map[string]faulttest.RPMFile{"/usr/share/bb.txt": {}}},
+		faulttest.RPMSpec{Name: "next", Obsoletes: []string{"old"}}, faulttest.RPMSpec{Name: "apart"}); err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, "base/host", []byte("P|bb|0|1|1|noarch\nP|old|0|1|1|noarch\n"))
+	for spec, want := range map[string]string{
+		"bb": "bb-2-1.noarch", "bb-2": "bb-2-1.noarch", "bb-1": "bb-2-1.noarch", "/usr/share/bb.txt": "bb-2-1.noarch", "b?.noarch": "bb-2-1.noarch",
+		"next": "next-1.0-1.noarch", "apart": "", "bb-3": "", "nano": "",
+	} {
+		text := strings.Replace(rpms("{id: loose, baseurl: \"file://"+dir+"\", gpgcheck: false}", "bb"), "base: bare", "base: base/host", 1)
+		res, err := w.resolve(t, text+"    upgrade: [\""+spec+"\"]\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		warned := slices.ContainsFunc(res.Warnings, func(s string) bool { return strings.Contains(s, "rpms.upgrade names") })
+		if got := fmt.Sprint(res.Rows); warned != (want == "") || (want != "") != strings.Contains(got, want) && want != "" || want == "" && len(res.Rows) != 0 {
+			t.Errorf("%s: got %s, warnings %q, want %q", spec, got, res.Warnings, want)
+		}
+	}
+}
+
+// What only hosts of another kind could install is told.
+func TestResolveTellsAnotherArchitecture(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	if err := faulttest.BuildRepo(dir, nil, faulttest.RPMSpec{Name: "app", Requires: []string{"lib >= 1", "libx.so.1()(64bit)"}},
+		faulttest.RPMSpec{Name: "lib", Version: "2", Arch: "x86_64", Provides: []string{"libx.so.1()(64bit)"}}); err != nil {
+		t.Fatal(err)
+	}
+	rewritePrimary(t, dir, "<arch>x86_64</arch>", "<arch>aarch64</arch>")
+	repo := "{id: loose, baseurl: \"file://" + dir + "\", gpgcheck: false}"
+	for install, want := range map[string]string{
+		"app": "\n  lib >= 1, needed by app-1.0-1.noarch: lib-2-1.aarch64 of repository \"loose\" is for another architecture" +
+			"\n  libx.so.1, needed by app-1.0-1.noarch: lib-2-1.aarch64 of repository \"loose\" is for another architecture",
+		"lib-2": "\n  lib-2, which rpms.install names: lib-2-1.aarch64 of repository \"loose\" is for another architecture",
+	} {
+		_, err := w.resolve(t, rpms(repo, install))
+		var u *source.UnsolvableError
+		if !errors.As(err, &u) || !strings.HasSuffix(err.Error(), want) || slices.ContainsFunc(u.Missing, func(m source.Missing) bool { return !m.Near }) {
+			t.Errorf("%s: got %v, want %s", install, err, want)
+		}
+	}
+}
+
 func TestResolveRefusesABaseThatIsNone(t *testing.T) {
 	w := newRealWorld(t, ofDocker, others)
 	w.write(t, "base/centos-7.5.rpmqa.gz", []byte("bash\n"))

@@ -101,7 +101,7 @@ func (r *repository) try(ctx context.Context, places []string) error {
 		return r.open(ctx, href)
 	})
 	if err != nil {
-		return refusedRPM(err)
+		return refusedRepomd(r.entry.ID, err)
 	}
 	modules, err := r.readModules(ctx, loaded)
 	if err != nil {
@@ -109,6 +109,26 @@ func (r *repository) try(ctx context.Context, places []string) error {
 	}
 	r.loaded, r.modules, r.digest = loaded, modules, digest
 	return nil
+}
+
+// RepomdError says that the list of a repository's files is not signed as the manifest's repo_gpgcheck wants it.
+type RepomdError struct {
+	Repo string // id
+	Err  error  // wraps a reason of package rpm, ErrUnsigned or another
+}
+
+func (e *RepomdError) Error() string { return fmt.Sprintf("list of repository %q: %v", e.Repo, e.Err) }
+func (e *RepomdError) Unwrap() error { return e.Err }
+
+// refusedRepomd gives the reasons for which package rpm refuses a signature of repomd.xml the type that callers decide on.
+// Metadata that is broken is no matter of signatures.
+func refusedRepomd(id string, err error) error {
+	for _, reason := range []error{rpm.ErrUnsigned, rpm.ErrUnknownKey, rpm.ErrRevokedKey, rpm.ErrKeyNotValid, rpm.ErrBadSignature} {
+		if errors.Is(err, reason) {
+			return &SignatureError{Err: &RepomdError{id, err}}
+		}
+	}
+	return err
 }
 
 // another reads the repository again from a place that was not tried yet and has another list of packages. It reports
@@ -187,14 +207,17 @@ func readKeyring(local *Local, name string) (*rpm.Keyring, error) {
 
 // packageURL is where a package lies: below its repository, or below another place on the net that the metadata names.
 func packageURL(repo manifest.Repo, pkg *rpm.Package) (string, error) {
-	base := repo.BaseURL
-	if pkg.Base != "" {
-		if !strings.HasPrefix(pkg.Base, "http://") && !strings.HasPrefix(pkg.Base, "https://") {
-			return "", fmt.Errorf("repository %q names %q as the place of packages, want http or https", repo.ID, pkg.Base)
-		}
-		base = pkg.Base
+	if pkg.Base == "" {
+		return join(repo.BaseURL, pkg.Href)
 	}
-	return join(base, pkg.Href)
+	what := manifest.CheckURL(pkg.Base)
+	if !strings.HasPrefix(pkg.Base, "http://") && !strings.HasPrefix(pkg.Base, "https://") {
+		what = "want http or https"
+	}
+	if what != "" {
+		return "", fmt.Errorf("repository %q names %q as the place of packages: %s", repo.ID, transport.Redact(pkg.Base), what)
+	}
+	return join(pkg.Base, pkg.Href)
 }
 
 // join is the address of href, which metadata states, below a repository's base.

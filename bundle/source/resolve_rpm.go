@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"crypto/sha512"
@@ -12,6 +13,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/offbake/offbake/bundle/fetch"
 	"github.com/offbake/offbake/bundle/rpm"
@@ -42,6 +44,7 @@ type packages struct {
 type choice struct {
 	pkg  *rpm.Package
 	repo *repository
+	row  manifest.Row // as metadata has it
 }
 
 // resolve finds out which packages there must be and makes a result for each. Where packages that a mirror lists cannot
@@ -124,19 +127,42 @@ func (c choice) known() bool {
 	return c.repo.keys == nil && c.pkg.Checksum.Type == "sha256" && c.pkg.Size > 0
 }
 
-func (c choice) resolve(ctx context.Context) (result, error) {
-	address, err := packageURL(c.repo.entry, c.pkg)
+// choose makes the choice of a package of r. Where it may not lie, here or there, nothing needs to be downloaded to know it.
+func (r *repository) choose(pkg *rpm.Package) (choice, error) {
+	name, err := packagePath(pkg)
 	if err != nil {
-		return result{}, err
+		return choice{}, fmt.Errorf("repository %q: %w", r.entry.ID, err)
 	}
-	row := manifest.Row{
-		Path: "rpms/Packages/" + path.Base(c.pkg.Href), Kind: manifest.KindRPM, Name: c.pkg.NEVRA(), URL: address,
-		Size: c.pkg.Size, SHA256: c.pkg.Checksum.Hex, Mode: "0644", Verified: FirstUse,
+	address, err := packageURL(r.entry, pkg)
+	if err != nil {
+		return choice{}, err
 	}
+	return choice{pkg, r, manifest.Row{
+		Path: name, Kind: manifest.KindRPM, Name: pkg.NEVRA(), URL: address,
+		Size: pkg.Size, SHA256: pkg.Checksum.Hex, Mode: "0644", Verified: FirstUse,
+	}}, nil
+}
+
+// packagePath is where a package lies in a bundle: under its own name, whatever its repository calls the file, so that no
+// two packages meet there. What neither a bundle nor the URL of a file server takes as it is, is an error.
+func packagePath(pkg *rpm.Package) (string, error) {
+	file := fmt.Sprintf("%s-%s-%s.%s.rpm", pkg.Name, pkg.EVR.Version, pkg.EVR.Release, pkg.Arch)
+	what := ""
+	if strings.ContainsAny(file, "/%:?#") {
+		what = "want a name, a version, a release and an architecture without / % : ? and #"
+	}
+	if what = cmp.Or(what, manifest.CheckPath("rpms/Packages/"+file)); what != "" {
+		return "", fmt.Errorf("package %q cannot lie in a bundle as %q: %s", pkg.NEVRA(), file, what)
+	}
+	return "rpms/Packages/" + file, nil
+}
+
+func (c choice) resolve(ctx context.Context) (result, error) {
+	row := c.row
 	if c.known() {
 		return result{rows: []manifest.Row{row}}, nil
 	}
-	req := fetch.Request{Name: path.Base(c.pkg.Href), URLs: c.repo.near(URLs(address, c.repo.in.Mirrors)), Size: c.pkg.Size}
+	req := fetch.Request{Name: path.Base(row.Path), URLs: c.repo.near(URLs(row.URL, c.repo.in.Mirrors)), Size: c.pkg.Size}
 	if c.pkg.Size <= 0 {
 		req.Size = -1 // metadata without a size
 	}
@@ -148,7 +174,7 @@ func (c choice) resolve(ctx context.Context) (result, error) {
 		return result{}, err
 	}
 	res := result{blobs: []*fetch.Blob{blob}}
-	if err := checkDigest(blob, c.pkg); err != nil {
+	if err := checkDigest(blob, path.Base(row.Path), c.pkg.Checksum); err != nil {
 		return res, err
 	}
 	row.Size, row.SHA256 = blob.Size, blob.SHA256
@@ -212,9 +238,9 @@ func refusedRPM(err error) error {
 }
 
 // checkDigest checks a digest of another kind than SHA-256, which package fetch does not know.
-func checkDigest(blob *fetch.Blob, pkg *rpm.Package) error {
+func checkDigest(blob *fetch.Blob, name string, want rpm.Digest) error {
 	var h hash.Hash
-	switch pkg.Checksum.Type {
+	switch want.Type {
 	case "sha256":
 		return nil // package fetch has checked it
 	case "sha", "sha1":
@@ -224,13 +250,13 @@ func checkDigest(blob *fetch.Blob, pkg *rpm.Package) error {
 	case "sha512":
 		h = sha512.New()
 	default:
-		return fmt.Errorf("got a checksum of type %q, want a SHA-1 or SHA-2", pkg.Checksum.Type)
+		return fmt.Errorf("got a checksum of type %q, want a SHA-1 or SHA-2", want.Type)
 	}
 	if _, err := io.Copy(h, io.NewSectionReader(blob.File, 0, blob.Size)); err != nil {
-		return fmt.Errorf("reading %q: %w", path.Base(pkg.Href), err)
+		return fmt.Errorf("reading %q: %w", name, err)
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != pkg.Checksum.Hex {
-		return &rpm.MismatchError{Name: path.Base(pkg.Href), Field: pkg.Checksum.Type, Got: got, Want: pkg.Checksum.Hex}
+	if got := hex.EncodeToString(h.Sum(nil)); got != want.Hex {
+		return &rpm.MismatchError{Name: name, Field: want.Type, Got: got, Want: want.Hex}
 	}
 	return nil
 }

@@ -213,6 +213,10 @@ func TestResolveRefusesHostilePlaces(t *testing.T) {
 		{"a broken escape", `href="Packages/wget`, `href="Packages/%zzwget`, "no clean path below it"},
 		{"a query", `href="Packages/wget-1`, `href="Packages/wget?x=1`, "no clean path below it"},
 		{"a place on this disk", `<location href`, `<location xml:base="file:///etc/" href`, "want http or https"},
+		{"a place that wants a password", `<location href`, `<location xml:base="https://me:secret@far.example/" href`,
+			`as the place of packages: want no user or password in a URL`},
+		{"a place with a query", `<location href`, `<location xml:base="https://far.example/?token=secret" href`,
+			`as the place of packages: want no query`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			built, err := buildRPMs()
@@ -226,8 +230,11 @@ func TestResolveRefusesHostilePlaces(t *testing.T) {
 			rewritePrimary(t, dir, row.from, row.to)
 			w, _ := newRPMWorld(t, good)
 			_, err = w.resolve(t, rpms("{id: base, baseurl: \"file://"+dir+"\", gpgkey: keys/rpm.asc}", "wget"))
-			if err == nil || !strings.Contains(err.Error(), row.want) {
+			if err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("got %v, want %q", err, row.want)
+			}
+			for _, r := range w.server.Requests() {
+				t.Errorf("asked for %s", r.Path)
 			}
 		})
 	}
@@ -249,10 +256,16 @@ func rewritePrimary(t *testing.T, dir, from, to string) {
 	if changed == string(plain) {
 		t.Fatalf("%q is not in the metadata", from)
 	}
+	writeRepomd(t, dir, []byte(changed))
+}
+
+// writeRepomd puts primary metadata into a repository, and a repomd.xml that fits.
+func writeRepomd(t *testing.T, dir string, primary []byte) {
+	t.Helper()
 	repomd := fmt.Sprintf(`<repomd xmlns="http://linux.duke.edu/metadata/repo"><data type="primary"><checksum type="sha256">%x</checksum>`+
-		`<location href="repodata/primary.xml"/><size>%d</size></data></repomd>`, sha256.Sum256([]byte(changed)), len(changed))
-	for name, text := range map[string]string{"primary.xml": changed, "repomd.xml": repomd} {
-		if err := os.WriteFile(filepath.Join(dir, "repodata", name), []byte(text), 0o644); err != nil {
+		`<location href="repodata/primary.xml"/><size>%d</size></data></repomd>`, sha256.Sum256(primary), len(primary))
+	for name, data := range map[string][]byte{"primary.xml": primary, "repomd.xml": []byte(repomd)} {
+		if err := os.WriteFile(filepath.Join(dir, "repodata", name), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -13,7 +13,28 @@ import (
 // whence knows where a thing that is missing could come from.
 type whence struct {
 	*packages
-	o solve.PoolOptions
+	o       solve.PoolOptions
+	allowed *solve.Pool   // without what rpms.exclude names
+	every   []*solve.Pool // for each architecture that a platform may have, with everything
+}
+
+func newWhence(p *packages, o solve.PoolOptions) whence {
+	w := whence{packages: p, o: o, allowed: solve.NewPool(solve.PoolOptions{Repos: o.Repos, Arch: o.Arch, Exclude: o.Exclude})}
+	for _, arch := range []string{"x86_64", "aarch64"} {
+		w.every = append(w.every, solve.NewPool(solve.PoolOptions{Repos: o.Repos, Arch: arch}))
+	}
+	return w
+}
+
+// means are the packages that a spec means, those too that may not be chosen.
+func (w whence) means(spec string) map[*rpm.Package]bool {
+	all := map[*rpm.Package]bool{}
+	for _, pool := range w.every {
+		for _, p := range pool.Find(spec) {
+			all[p] = true
+		}
+	}
+	return all
 }
 
 // absent are the parts of a dependency that nothing offers, if it is for them that it is not met: of "(a or b)" all or
@@ -46,7 +67,7 @@ func (w whence) barred(p *rpm.Package) string {
 	switch {
 	case p.Arch != "noarch" && !slices.Contains(rpm.Archs(w.o.Arch), p.Arch):
 		return "is for another architecture"
-	case slices.ContainsFunc(w.o.Exclude, func(spec string) bool { return named(p, spec) }):
+	case !slices.Contains(w.allowed.Find(p.NEVRA()), p):
 		return "is excluded by rpms.exclude"
 	case w.o.Hidden != nil && w.o.Hidden(p):
 		if stream := w.stream(p); stream != "" {
@@ -60,19 +81,20 @@ func (w whence) barred(p *rpm.Package) string {
 // near tells what the repositories and the base have of a dependency or a spec, though it does not do.
 func (w whence) near(text string) string {
 	var parts []string
+	means := w.means(text)
 	for _, dep := range leaves(text) {
-		parts = append(parts, w.nearLeaf(dep, text)...)
+		parts = append(parts, w.nearLeaf(dep, text, means)...)
 	}
 	return strings.Join(slices.Compact(parts), "; ")
 }
 
-func (w whence) nearLeaf(dep rpm.Dep, text string) []string {
+func (w whence) nearLeaf(dep rpm.Dep, text string, means map[*rpm.Package]bool) []string {
 	var other []string
 	for _, r := range w.repos {
 		var others []*rpm.Package
 		for _, p := range r.loaded.Packages {
 			switch {
-			case meets(p, dep) || named(p, text):
+			case meets(p, dep) || means[p]:
 				why := cmp.Or(w.barred(p), "gives way to a repository with a lower priority number")
 				return []string{fmt.Sprintf("%s of repository %q %s", p.NEVRA(), r.entry.ID, why)}
 			case w.akin(p, dep) || begins(text, p.Name):

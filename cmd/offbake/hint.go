@@ -57,7 +57,9 @@ func (a *app) hint(err error) string {
 		return "make a key with: offbake keygen; then give --key offbake.key (or --unsigned for a trial)"
 	case errors.Is(err, errNoPassword):
 		return "export OFFBAKE_KEY_PASSWORD, or make a key without one: offbake keygen --no-password"
-	case errors.Is(err, rpm.ErrUnsigned) && !isNotExist(err): // but for repomd.xml.asc
+	case errors.Is(err, rpm.ErrUnsigned) && as[*source.RepomdError](err):
+		return "who runs the repository has to sign it; without its repo_gpgcheck the signatures of its packages are checked alone"
+	case errors.Is(err, rpm.ErrUnsigned):
 		return "where you trust its source, name the package under artifacts.rpms.unsigned"
 	case errors.Is(err, errNoLock), as[*assemble.StaleLockError](err):
 		return "run: offbake lock -f " + a.manifestPath()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/offbake/offbake/bundle/source"
@@ -21,8 +22,10 @@ func unsolvableHint(e *source.UnsolvableError) string {
 		}
 		hints = append(hints, "add to artifacts.rpms.repos what "+d.Name+" has: "+strings.Join(repos, ", "))
 	}
+	// Only what packages need and nothing here tells of could be in the base image.
+	ofBase := func(m source.Missing) bool { return len(m.NeededBy) > 0 && !m.Near }
 	switch {
-	case e.Bare:
+	case e.Bare && slices.ContainsFunc(e.Missing, ofBase):
 		hints = append(hints, "rpms.base is bare: list what the base image has, which need not be in a repository: offbake base query")
 	case len(hints) == 0 && len(e.Missing) > 0:
 		hints = append(hints, "name a repository that has it under artifacts.rpms.repos, or another version under artifacts.rpms.install")
