@@ -30,24 +30,14 @@ import (
 // ErrMalformed, io.ErrUnexpectedEOF or a *MismatchError when the package is not to be trusted; anything else when it could not
 // be read.
 func Verify(r io.ReaderAt, size int64, k *Keyring) (Signature, error) {
-	s, err := verify(io.NewSectionReader(r, 0, size), k, true)
+	s, err := verify(io.NewSectionReader(r, 0, size), k)
 	if err != nil {
 		return Signature{}, fmt.Errorf("verifying RPM signature: %w", err)
 	}
 	return s, nil
 }
 
-// VerifyHeader is Verify for the headers alone: what it finds good is everything but the payload, which may be absent. With
-// it go the size and MD5 of both and the signatures over both, of which it sees the makers only.
-func VerifyHeader(r io.ReaderAt, size int64, k *Keyring) (Signature, error) {
-	s, err := verify(io.NewSectionReader(r, 0, size), k, false)
-	if err != nil {
-		return Signature{}, fmt.Errorf("verifying RPM header signature: %w", err)
-	}
-	return s, nil
-}
-
-func verify(r io.Reader, k *Keyring, withPayload bool) (Signature, error) {
+func verify(r io.Reader, k *Keyring) (Signature, error) {
 	raw, err := readRaw(r)
 	if err != nil {
 		return Signature{}, err
@@ -59,12 +49,14 @@ func verify(r io.Reader, k *Keyring, withPayload bool) (Signature, error) {
 	if err := v.checkHeader(k); err != nil {
 		return Signature{}, err
 	}
-	if withPayload {
-		if err := v.checkPayload(r, k); err != nil {
-			return Signature{}, err
-		}
+	if err := v.checkPayload(r, k); err != nil {
+		return Signature{}, err
 	}
-	return v.result(withPayload)
+	s, err := v.result()
+	if err == nil && !v.covered {
+		return Signature{}, ErrPayloadUnsafe
+	}
+	return s, err
 }
 
 // verifier gathers what vouches for a package.
@@ -246,14 +238,12 @@ func (v *verifier) count(s *signature, sum hash.Hash, k *Keyring) (bool, error) 
 	return true, nil
 }
 
-func (v *verifier) result(withPayload bool) (Signature, error) {
+func (v *verifier) result() (Signature, error) {
 	switch {
 	case v.good == nil && v.skipped != nil:
 		return Signature{}, v.skipped
 	case v.good == nil:
 		return Signature{}, ErrUnsigned
-	case withPayload && !v.covered:
-		return Signature{}, ErrPayloadUnsafe
 	}
 	return *v.good, nil
 }

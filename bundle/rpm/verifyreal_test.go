@@ -163,8 +163,8 @@ func TestVerifySweep(t *testing.T) {
 }
 
 // testAltered alters a bit of each byte of a package of each kind of signature, and every bit of the signature
-// header's index; in the long version every bit of all. What Verify does not refuse, a digest of the whole file
-// sees.
+// header's index; in the long version every bit of all. What Verify does not refuse, and nothing else, is what its contract
+// leaves to a digest of the whole file.
 func testAltered(t *testing.T, forms []signedForm) {
 	for _, form := range forms {
 		keys := keyring(t, form.public)
@@ -182,18 +182,10 @@ func testAltered(t *testing.T, forms []signedForm) {
 				t.Errorf("%s: byte %d of %d altered, and not refused", form.name, i, len(form.file))
 			}
 		}
-		whole := sha256.Sum256(form.file)
-		for _, i := range unseen {
-			altered := bytes.Clone(form.file)
-			altered[i] ^= 1
-			if sha256.Sum256(altered) == whole {
-				t.Errorf("%s: byte %d altered, and the file's digest is the same", form.name, i)
-			}
-		}
 		if len(unseen) > 96+4 {
-			t.Errorf("%s: got %d bytes that only the file's digest sees", form.name, len(unseen))
+			t.Errorf("%s: got %d bytes that Verify leaves to the file's digest", form.name, len(unseen))
 		}
-		t.Logf("%s: %d bits altered, %d bytes seen by the file's digest alone", form.name, tried, len(unseen))
+		t.Logf("%s: %d bits altered, %d bytes left to the file's digest", form.name, tried, len(unseen))
 	}
 }
 
@@ -225,7 +217,7 @@ func TestVerifyHeadersSweep(t *testing.T) {
 			t.Fatal(err)
 		}
 		tried, unseen := flips(data, sweptBits(indexEnd(data), 1+len(data)/1000), func(file []byte) bool {
-			_, err := rpm.VerifyHeader(bytes.NewReader(file), int64(len(file)), keys)
+			_, err := rpm.VerifyHeader(bytes.NewReader(file), keys)
 			return err == nil
 		})
 		nothing, ofPayload := unsealed(data), 0
