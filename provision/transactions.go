@@ -16,8 +16,8 @@ import (
 
 // Transactions returns, for each image of a manifest in its order, the calls of yum or dnf that an offline bake of it will
 // make: those of its recipes, and those that its scripts make in plain sight. files are the paths of the bundle, scripts are
-// read from the manifest's folder. A variable that names the file of a package counts where the bundle will have that file; a
-// bake is refused otherwise.
+// read from the manifest's folder. A variable that names the file of a package which the bundle will not have is an error of
+// all images for which IsPlanError is true, as for a bake. A script's call that foresees no failure is not lenient.
 func Transactions(m *manifest.Manifest, vars *manifest.Vars, files []string) ([]solve.Plan, error) {
 	upgrade, err := m.Upgrade(vars)
 	if err != nil {
@@ -31,17 +31,22 @@ func Transactions(m *manifest.Manifest, vars *manifest.Vars, files []string) ([]
 		return os.ReadFile(file)
 	}
 	var out []solve.Plan
+	var errs faults
 	for _, name := range m.ImageNames() {
 		img := manifest.Image{Name: name, Recipes: m.Recipes(name), Scripts: m.Scripts(name), Variables: vars.For(name)}
 		served, _, err := servePackages(img, files)
-		if err != nil && !IsPlanError(err) {
-			return nil, err
+		if err != nil {
+			errs.add(err)
+			continue
 		}
-		calls, err := transactions(installer{img: img, served: served, upgrade: upgrade, weak: m.Weak(), read: read})
+		calls, err := transactions(installer{img: img, served: served, upgrade: upgrade, weak: m.Weak(), strict: true, read: read})
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, solve.Plan{Name: name, Calls: calls})
+	}
+	if err := errs.err(); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -52,6 +57,7 @@ type installer struct {
 	served  map[string]string // variables, and the package files of the bundle whose URLs they take
 	upgrade []string
 	weak    bool
+	strict  bool                                // what scripts install has to be there where they do not foresee that it is not
 	read    func(script string) ([]byte, error) // errNoScript for one too large to be read
 }
 
@@ -113,13 +119,15 @@ func (i installer) scripts() ([]solve.Call, error) {
 		}
 		for _, c := range installs(string(text), variables, i.served) {
 			c.By = fmt.Sprintf("script %q", script)
+			c.Lenient = c.Lenient || !i.strict
 			out = append(out, c)
 		}
 	}
 	return out, nil
 }
 
-// transactions are those of an image that is planned.
+// transactions are those of an image that is planned. A name that nothing has was told when the bundle was made; here yum
+// judges, for the bundle cannot be changed any more.
 func (w *work) transactions() ([]solve.Call, error) {
 	i := installer{img: w.plan.img, served: w.plan.served}
 	if w.Offline {

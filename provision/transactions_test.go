@@ -28,6 +28,16 @@ echo install
 // transactionsOf writes a manifest of these images beside its scripts and returns their transactions.
 func transactionsOf(t *testing.T, files []string, scripts map[string]string, images ...manifest.Image) []solve.Plan {
 	t.Helper()
+	m, vars := manifestOf(t, scripts, images...)
+	plans, err := provision.Transactions(m, vars, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plans
+}
+
+func manifestOf(t *testing.T, scripts map[string]string, images ...manifest.Image) (*manifest.Manifest, *manifest.Vars) {
+	t.Helper()
 	dir := t.TempDir()
 	var b strings.Builder
 	b.WriteString("schema: offbake/v1\nname: x\nversion: 1.0.0\nplatform: linux/amd64\nvars:\n")
@@ -58,11 +68,7 @@ func transactionsOf(t *testing.T, files []string, scripts map[string]string, ima
 	if err != nil {
 		t.Fatal(err)
 	}
-	plans, err := provision.Transactions(m, vars, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return plans
+	return m, vars
 }
 
 func TestTransactions(t *testing.T) {
@@ -74,7 +80,7 @@ func TestTransactions(t *testing.T) {
 	got := transactionsOf(t, files, map[string]string{"scripts/more.sh": installScript,
 		"scripts/large.sh": "yum install -y wget\n" + strings.Repeat("#", 1<<20)}, plain, chosen, image("bare", "nomad"))
 	docker := solve.File{Path: files[0], Package: "docker-ce"}
-	script := func(c solve.Call) solve.Call { c.By, c.Lenient = `script "scripts/more.sh"`, true; return c }
+	script := func(c solve.Call) solve.Call { c.By = `script "scripts/more.sh"`; return c }
 	want := []solve.Plan{
 		{Name: "plain", Calls: []solve.Call{
 			{By: `recipe "yum"`, Upgrade: []string{"audit-libs"}},
@@ -101,7 +107,6 @@ func TestTransactionsWithAVariable(t *testing.T) {
 	files := []string{"files/docker-ce-1-1.x86_64.rpm", "files/docker-ce-2-1.x86_64.rpm"}
 	for value, want := range map[string]string{
 		"http://f.example/a/docker-ce-2-1.x86_64.rpm?Signature=a/b": files[1],
-		"http://f.example/docker-ce-3-1.x86_64.rpm":                 "", // which a bake refuses
 		"": "",
 	} {
 		img := image("docker", "docker")
@@ -109,6 +114,85 @@ func TestTransactionsWithAVariable(t *testing.T) {
 		calls := transactionsOf(t, files, nil, img)[0].Calls
 		if want == "" && len(calls) != 1 || want != "" && (len(calls) != 2 || calls[0].Files[0].Path != want) {
 			t.Errorf("docker_rpm %q: got %+v, want file %q", value, calls, want)
+		}
+	}
+}
+
+// TestTransactionsRefuseWhatABakeRefuses names a file that the bundle will not have, in every image.
+func TestTransactionsRefuseWhatABakeRefuses(t *testing.T) {
+	img, other := image("docker", "docker"), image("plain")
+	img.Variables["docker_cli_rpm"] = "http://f.example/docker-ce-cli-3-1.x86_64.rpm"
+	m, vars := manifestOf(t, nil, img, other)
+	plans, err := provision.Transactions(m, vars, []string{"files/docker-ce-cli-1-1.x86_64.rpm", "files/docker-ce-1-1.x86_64.rpm"})
+	const want = `image "docker": recipe "docker" takes "files/docker-ce-cli-3-1.x86_64.rpm" (variable docker_cli_rpm is ` +
+		`"http://f.example/docker-ce-cli-3-1.x86_64.rpm"), which the bundle does not hold; it holds docker-ce-cli-1-1.x86_64.rpm`
+	if err == nil || !provision.IsPlanError(err) || plans != nil || !strings.HasPrefix(err.Error(), want+"\n") ||
+		!strings.Contains(err.Error(), `image "plain": `) {
+		t.Errorf("got %v, %v\nwant %s", plans, err, want)
+	}
+}
+
+// TestTransactionsTellWhatScriptsForesee has scripts that install dd: whether its absence has to be told.
+func TestTransactionsTellWhatScriptsForesee(t *testing.T) {
+	for script, strict := range map[string]bool{
+		"set -e; yum -y install dd":                                                     true,
+		"#!/bin/bash\n# yum\nset -eux\nyum install -y dd\n":                             true,
+		"sudo -E LANG=C dnf -q install dd >/dev/null 2>&1\n":                            true,
+		"yum -y \\\n  install dd # || true\n":                                           true,
+		"yum makecache &&\n  yum install -y dd && systemctl enable dd\n":                true,
+		"yes | yum install dd":                                                          true,
+		"if true; then\n  echo a\nelse\n  echo b\nfi\nyum install dd":                   true,
+		"case $x in\na) echo;;\n(b) (echo);;\nesac\nyum install dd":                     true,
+		"foo() {\n  echo\n}\n{ foo; }\n(foo)\nfor a in b; do foo; done; yum install dd": true,
+		"cd / || exit 1\n[ -e /x ] || { echo x; exit 1; }\nyum install dd":              true,
+		"echo 'a; b' \"$(ls)\" >&2\nyum install dd":                                     true,
+		"yum install -x ee -y dd":                                                       true,
+
+		"yum install dd || true":                                                     false,
+		"yum install dd &&\n echo ok || true":                                        false,
+		"yum install dd && { echo ok; } || true":                                     false,
+		"yum install dd | tee log":                                                   false,
+		"yum install dd & wait":                                                      false,
+		"! yum install dd":                                                           false,
+		"rpm -q dd ||\nyum install dd":                                               false,
+		"[ -e /x ] && yum install dd":                                                false,
+		"[[ -e /x && -e /y ]] &&\n\n  yum install dd":                                false,
+		"yum list installed dd && yum install dd":                                    false,
+		"if yum install dd; then echo; fi":                                           false,
+		"if [ -e /x ]\nthen yum install dd\nfi":                                      false,
+		"case $x in\na) yum install dd;;\nb) if x; then y; fi\nyum install dd\nesac": false,
+		"for x in a; do\nyum install dd\ndone":                                       false,
+		"while foo; do yum install dd; done":                                         false,
+		"until yum install dd; do sleep 1; done":                                     false,
+		"(yum install dd)":                                                           false,
+		"{ yum install dd; } || true":                                                false,
+		"get() {\n yum install dd\n}":                                                false,
+		"function get {\n yum install dd\n}":                                         false,
+		"set +e\nyum install dd":                                                     false,
+		"[ -e /x ] && exit\nyum install dd":                                          false,
+		"if x; then exit 0; fi\nyum install dd":                                      false,
+		"cat <<EOF\nyum install dd\nEOF\n":                                           false,
+		"echo '\nyum install dd\n'":                                                  false,
+		"echo yum install dd":                                                        false,
+		"x=`\nyum install dd`\nyum install dd":                                       false,
+		"rpm -i /x.rpm\nyum install dd":                                              false,
+		"cp x /etc/yum.repos.d/\nyum install dd":                                     false,
+		"yum install /x.rpm dd":                                                      false,
+		"yum install $MORE dd":                                                       false,
+		"yum install --skip-broken dd":                                               false,
+		"dnf install --setopt=strict=0 dd":                                           false,
+		"#!/usr/bin/python3\nyum install dd":                                         false,
+	} {
+		img := image("plain")
+		img.Scripts = []string{"scripts/x.sh"}
+		calls := transactionsOf(t, nil, map[string]string{"scripts/x.sh": script}, img)[0].Calls
+		if len(calls) == 0 {
+			t.Errorf("%q: got no call", script)
+		}
+		for _, c := range calls {
+			if !slices.Equal(c.Install, []string{"dd"}) || c.Lenient == strict {
+				t.Errorf("%q: got %+v, want dd installed, strict %t", script, c, strict)
+			}
 		}
 	}
 }
