@@ -73,44 +73,53 @@ func TestFetchRefusesStaleLock(t *testing.T) {
 	w.empty(t)
 }
 
-// A lock, a cache and a key file are files that anybody can change.
-func TestFetchBelievesNobody(t *testing.T) {
-	row := func(t *testing.T, l *manifest.Lock, path string) *manifest.Row {
-		t.Helper()
-		for i := range l.Rows {
-			if l.Rows[i].Path == path {
-				return &l.Rows[i]
-			}
+// spoiled is one way to tamper with what a fetch starts from, and the error that it must bring.
+type spoiled struct {
+	name  string
+	spoil func(t *testing.T, w *world, l *manifest.Lock)
+	want  func(error) bool
+}
+
+const (
+	zipRow  = "files/consul_1.6.1_linux_amd64.zip"
+	fileRow = "files/cfssl_linux-amd64"
+	wgetRow = "rpms/Packages/wget-1.14-1.noarch.rpm"
+)
+
+func rowOf(t *testing.T, l *manifest.Lock, path string) *manifest.Row {
+	t.Helper()
+	for i := range l.Rows {
+		if l.Rows[i].Path == path {
+			return &l.Rows[i]
 		}
-		t.Fatalf("no row %q", path)
-		return nil
 	}
-	// swap pins one row to the content of another, which the cache has.
-	swap := func(t *testing.T, l *manifest.Lock, path, other string) {
-		t.Helper()
-		r, o := row(t, l, path), row(t, l, other)
-		r.SHA256, r.Size = o.SHA256, o.Size
-	}
-	without := func(l *manifest.Lock, path string) {
-		l.Rows = slices.DeleteFunc(l.Rows, func(r manifest.Row) bool { return r.Path == path })
-	}
-	const zip = "files/consul_1.6.1_linux_amd64.zip"
-	const file = "files/cfssl_linux-amd64"
-	const wget = "rpms/Packages/wget-1.14-1.noarch.rpm"
-	for _, c := range []struct {
-		name  string
-		spoil func(t *testing.T, w *world, l *manifest.Lock)
-		want  func(error) bool
-	}{
+	t.Fatalf("no row %q", path)
+	return nil
+}
+
+// swap pins one row to the content of another, which the cache has.
+func swap(t *testing.T, l *manifest.Lock, path, other string) {
+	t.Helper()
+	r, o := rowOf(t, l, path), rowOf(t, l, other)
+	r.SHA256, r.Size = o.SHA256, o.Size
+}
+
+func withoutRow(l *manifest.Lock, path string) {
+	l.Rows = slices.DeleteFunc(l.Rows, func(r manifest.Row) bool { return r.Path == path })
+}
+
+// spoiledContent is locks whose rows and files are not what the signatures say.
+func spoiledContent() []spoiled {
+	return []spoiled{
 		{"the file behind a row is another one", func(t *testing.T, w *world, l *manifest.Lock) {
 			must(t, os.RemoveAll(w.cache))
 			w.Put(cfssl, []byte("CFSSL"))
 		}, is[*fetch.MismatchError]},
 		{"a row's digest is not the signed one", func(t *testing.T, w *world, l *manifest.Lock) {
-			swap(t, l, zip, file)
+			swap(t, l, zipRow, fileRow)
 		}, is[*bundle.MismatchError]},
 		{"a row's signer is another", func(t *testing.T, w *world, l *manifest.Lock) {
-			row(t, l, zip).Verified = "hashicorp-pgp 34365D9472D7468F"
+			rowOf(t, l, zipRow).Verified = "hashicorp-pgp 34365D9472D7468F"
 		}, is[*bundle.MismatchError]},
 		{"the signature is of other sums", func(t *testing.T, w *world, l *manifest.Lock) {
 			const dir = "evidence/hashicorp/consul/1.6.1/consul_1.6.1_SHA256SUMS.sig"
@@ -118,36 +127,42 @@ func TestFetchBelievesNobody(t *testing.T) {
 			swap(t, l, dir, other)
 		}, is[*source.SignatureError]},
 		{"a pinned file's digest is another", func(t *testing.T, w *world, l *manifest.Lock) {
-			swap(t, l, file, zip)
+			swap(t, l, fileRow, zipRow)
 		}, is[*bundle.MismatchError]},
 		{"a pinned file is said to be of first use", func(t *testing.T, w *world, l *manifest.Lock) {
-			row(t, l, file).Verified = "first-use"
+			rowOf(t, l, fileRow).Verified = "first-use"
 		}, is[*bundle.MismatchError]},
 		{"a package is said to be of first use", func(t *testing.T, w *world, l *manifest.Lock) {
-			row(t, l, wget).Verified = "first-use"
+			rowOf(t, l, wgetRow).Verified = "first-use"
 		}, is[*bundle.MismatchError]},
 		{"a package is another one", func(t *testing.T, w *world, l *manifest.Lock) {
-			swap(t, l, wget, "rpms/Packages/containerd.io-1.4.13-1.x86_64.rpm")
+			swap(t, l, wgetRow, "rpms/Packages/containerd.io-1.4.13-1.x86_64.rpm")
 		}, is[*rpm.MismatchError]},
+	}
+}
+
+// spoiledRows is locks that are not of their manifest, and an altered cache.
+func spoiledRows() []spoiled {
+	return []spoiled{
 		{"a file that the manifest does not ask for", func(t *testing.T, w *world, l *manifest.Lock) {
-			r := *row(t, l, file)
+			r := *rowOf(t, l, fileRow)
 			r.Path = "files/backdoor"
 			l.Rows = append(l.Rows, r)
 		}, stale("does not ask for it")},
 		{"a release that the manifest does not ask for", func(t *testing.T, w *world, l *manifest.Lock) {
-			r := *row(t, l, zip)
+			r := *rowOf(t, l, zipRow)
 			r.Path = "files/consul_1.6.2_linux_amd64.zip"
 			l.Rows = append(l.Rows, r)
 		}, stale("does not ask for it")},
-		{"the row of a release is gone", func(t *testing.T, w *world, l *manifest.Lock) { without(l, zip) }, stale("no row for")},
-		{"the row of a file is gone", func(t *testing.T, w *world, l *manifest.Lock) { without(l, file) }, stale("no row for")},
-		{"the row of a package is gone", func(t *testing.T, w *world, l *manifest.Lock) { without(l, wget) }, stale("wget")},
-		{"a file's mode is another", func(t *testing.T, w *world, l *manifest.Lock) { row(t, l, file).Mode = "0644" }, stale("mode 0644")},
+		{"the row of a release is gone", func(t *testing.T, w *world, l *manifest.Lock) { withoutRow(l, zipRow) }, stale("no row for")},
+		{"the row of a file is gone", func(t *testing.T, w *world, l *manifest.Lock) { withoutRow(l, fileRow) }, stale("no row for")},
+		{"the row of a package is gone", func(t *testing.T, w *world, l *manifest.Lock) { withoutRow(l, wgetRow) }, stale("wget")},
+		{"a file's mode is another", func(t *testing.T, w *world, l *manifest.Lock) { rowOf(t, l, fileRow).Mode = "0644" }, stale("mode 0644")},
 		{"a file is said to come from elsewhere", func(t *testing.T, w *world, l *manifest.Lock) {
-			row(t, l, file).URL = "https://evil.example/cfssl"
+			rowOf(t, l, fileRow).URL = "https://evil.example/cfssl"
 		}, stale("evil.example")},
 		{"evidence that vouches for nothing", func(t *testing.T, w *world, l *manifest.Lock) {
-			r := *row(t, l, file)
+			r := *rowOf(t, l, fileRow)
 			r.Path, r.Kind = "evidence/more", manifest.KindEvidence
 			l.Rows = append(l.Rows, r)
 		}, stale("does not ask for it")},
@@ -156,13 +171,18 @@ func TestFetchBelievesNobody(t *testing.T) {
 			l.Variables = map[string]string{"consul_version": "9.9.9"}
 		}, stale("variables")},
 		{"a cached file was altered", func(t *testing.T, w *world, l *manifest.Lock) {
-			sum := row(t, l, zip).SHA256
+			sum := rowOf(t, l, zipRow).SHA256
 			path := filepath.Join(w.cache, "sha256", sum[:2], sum)
 			must(t, os.Chmod(path, 0o644))
 			must(t, os.WriteFile(path, []byte("evil"), 0o644))
 			w.Remove(consul + "_linux_amd64.zip")
 		}, says("404")},
-	} {
+	}
+}
+
+// A lock, a cache and a key file are files that anybody can change.
+func TestFetchBelievesNobody(t *testing.T) {
+	for _, c := range slices.Concat(spoiledContent(), spoiledRows()) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, rpmManifest)
 			lock := w.mustLock(t)

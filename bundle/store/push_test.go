@@ -47,47 +47,12 @@ func TestPush(t *testing.T) {
 	}
 	srv := newService(t, serve.StoreOptions{})
 	rec := newRecorder(t)
+	all, size := whole(t, s)
 	for url, st := range map[string]store.Store{
 		"dir:" + dir + "/test/1.2.3":         folder,
 		"ufile://bkt/some/prefix/test/1.2.3": srv.open(t, store.Options{Client: &http.Client{Transport: rec}, Journal: t.TempDir()}),
 	} {
-		all := len(s.Index().Files) + 3
-		var size int64
-		for _, f := range s.Index().Files {
-			size += f.Size
-		}
-		for _, name := range []string{"bundle.json", "bundle.json.minisig", "SHA256SUMS"} {
-			data, err := s.ReadFile(name, bundle.MaxIndex)
-			if err != nil {
-				t.Fatal(err)
-			}
-			size += int64(len(data))
-		}
-		dry, err := store.Push(t.Context(), store.PushOptions{Store: st, Bundle: s.Bundle, DryRun: true})
-		if diff := cmp.Diff(store.PushResult{URL: url, Uploaded: all, Bytes: size}, dry); err != nil || diff != "" {
-			t.Errorf("dry run: %v (-want +got):\n%s", err, diff)
-		}
-		if got := list(t, st, ""); len(got) != 0 {
-			t.Errorf("the dry run stored %q", got)
-		}
-		if diff := cmp.Diff(store.PushResult{URL: url, Uploaded: all, Bytes: size}, push(t, st, s.Bundle)); diff != "" {
-			t.Errorf("first push (-want +got):\n%s", diff)
-		}
-		s.wantPushed(t, st)
-		before := rec.count("PUT") + rec.count("POST")
-		if diff := cmp.Diff(store.PushResult{URL: url, Skipped: all}, push(t, st, s.Bundle)); diff != "" {
-			t.Errorf("second push (-want +got):\n%s", diff)
-		}
-		if after := rec.count("PUT") + rec.count("POST"); after != before {
-			t.Errorf("the second push sent %d requests that write", after-before)
-		}
-		if err := st.Delete(t.Context(), "test/1.2.3/files/a"); err != nil {
-			t.Fatal(err)
-		}
-		if r := push(t, st, s.Bundle); r.Uploaded != 1 || r.Bytes != int64(len("content of a")) {
-			t.Errorf("after a loss: got %+v", r)
-		}
-		s.wantPushed(t, st)
+		pushed{st, rec, store.PushResult{URL: url, Uploaded: all, Bytes: size}}.test(t, s)
 	}
 	// A folder that was pushed to is the bundle, for stock tools and for us.
 	b, err := bundle.Open(filepath.Join(dir, "test/1.2.3"))
@@ -98,6 +63,69 @@ func TestPush(t *testing.T) {
 	if _, err := b.Verify(t.Context(), bundle.VerifyOptions{Keys: []sign.Public{s.pub}}); err != nil {
 		t.Error(err)
 	}
+	wantCommitLast(t, rec)
+	if got := srv.unfinished(t); len(got) != 0 {
+		t.Errorf("unfinished uploads: %q", got)
+	}
+}
+
+// whole is how many files a bundle has, with those that the index does not list, and their size.
+func whole(t *testing.T, s *sample) (files int, size int64) {
+	t.Helper()
+	for _, f := range s.Index().Files {
+		size += f.Size
+	}
+	for _, name := range []string{"bundle.json", "bundle.json.minisig", "SHA256SUMS"} {
+		data, err := s.ReadFile(name, bundle.MaxIndex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += int64(len(data))
+	}
+	return len(s.Index().Files) + 3, size
+}
+
+// pushed is one store to push a bundle to.
+type pushed struct {
+	st   store.Store
+	rec  *recorder
+	want store.PushResult // of the first push
+}
+
+// test pushes three times: to nothing, to all, and to all but one file.
+func (p pushed) test(t *testing.T, s *sample) {
+	t.Helper()
+	st, rec, want := p.st, p.rec, p.want
+	dry, err := store.Push(t.Context(), store.PushOptions{Store: st, Bundle: s.Bundle, DryRun: true})
+	if diff := cmp.Diff(want, dry); err != nil || diff != "" {
+		t.Errorf("dry run: %v (-want +got):\n%s", err, diff)
+	}
+	if got := list(t, st, ""); len(got) != 0 {
+		t.Errorf("the dry run stored %q", got)
+	}
+	if diff := cmp.Diff(want, push(t, st, s.Bundle)); diff != "" {
+		t.Errorf("first push (-want +got):\n%s", diff)
+	}
+	s.wantPushed(t, st)
+	before := rec.count("PUT") + rec.count("POST")
+	if diff := cmp.Diff(store.PushResult{URL: want.URL, Skipped: want.Uploaded}, push(t, st, s.Bundle)); diff != "" {
+		t.Errorf("second push (-want +got):\n%s", diff)
+	}
+	if after := rec.count("PUT") + rec.count("POST"); after != before {
+		t.Errorf("the second push sent %d requests that write", after-before)
+	}
+	if err := st.Delete(t.Context(), "test/1.2.3/files/a"); err != nil {
+		t.Fatal(err)
+	}
+	if r := push(t, st, s.Bundle); r.Uploaded != 1 || r.Bytes != int64(len("content of a")) {
+		t.Errorf("after a loss: got %+v", r)
+	}
+	s.wantPushed(t, st)
+}
+
+// wantCommitLast demands that the signature was written before the index, and nothing between them.
+func wantCommitLast(t *testing.T, rec *recorder) {
+	t.Helper()
 	var order []string
 	for _, r := range rec.seen {
 		if strings.HasPrefix(r, "PUT") && strings.Contains(r, "bundle.json") {
@@ -114,9 +142,6 @@ func TestPush(t *testing.T) {
 			}
 			t.Errorf("between signature and index: %s", later)
 		}
-	}
-	if got := srv.unfinished(t); len(got) != 0 {
-		t.Errorf("unfinished uploads: %q", got)
 	}
 }
 
@@ -349,53 +374,4 @@ func TestPushTwiceAtOnce(t *testing.T) {
 	push(t, st, s.Bundle)
 	s.wantPushed(t, st)
 	wantClean(t, srv, journal)
-}
-
-// A newer bundle in the store refuses an older one if it is genuine, and only then.
-func TestPushRefusesDowngrade(t *testing.T) {
-	newer := newVersion(t, "1.10.0", map[string][]byte{"files/a": []byte("new")})
-	older := newVersion(t, "1.9.0", map[string][]byte{"files/a": []byte("old")})
-	for name, c := range map[string]struct {
-		keys    []sign.Public
-		refused bool
-	}{
-		"signed by a trusted key": {[]sign.Public{newer.pub, older.pub}, true},
-		"signed by a stranger":    {[]sign.Public{older.pub}, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			st := newService(t, serve.StoreOptions{}).open(t, store.Options{})
-			trust := func(b *bundle.Bundle) error { _, err := b.Trust(c.keys, false); return err }
-			push := func(s *sample) error {
-				_, err := store.Push(t.Context(), store.PushOptions{Store: st, Bundle: s.Bundle, Trust: trust})
-				return err
-			}
-			if err := push(newer); err != nil {
-				t.Fatal(err)
-			}
-			err := push(older)
-			var downgrade *store.DowngradeError
-			if got := errors.As(err, &downgrade); got != c.refused || !got && err != nil {
-				t.Fatalf("got %v, want refused %t", err, c.refused)
-			}
-			if c.refused {
-				wantAbsent(t, st, "test/1.9.0/bundle.json")
-				wantAbsent(t, st, "test/1.9.0/files/a")
-			}
-			if err := push(newer); err != nil {
-				t.Errorf("pushing the newest again: %v", err)
-			}
-		})
-	}
-	t.Run("what is there may be confirmed", func(t *testing.T) {
-		st := newService(t, serve.StoreOptions{}).open(t, store.Options{})
-		trust := func(b *bundle.Bundle) error {
-			_, err := b.Trust([]sign.Public{newer.pub, older.pub}, false)
-			return err
-		}
-		for _, s := range []*sample{older, newer, older} {
-			if _, err := store.Push(t.Context(), store.PushOptions{Store: st, Bundle: s.Bundle, Trust: trust}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
 }
