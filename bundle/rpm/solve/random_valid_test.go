@@ -154,6 +154,12 @@ func (c condition) in(set *packageSet, without *rpm.Package) bool {
 	panic(c.op)
 }
 
+// turns says whether one more package may make a condition untrue: where p itself is what it looks at, it does not tell
+// without p what it told with it.
+func (c condition) turns() bool {
+	return c.op == "if" || c.op == "unless" || slices.ContainsFunc(c.operands, condition.turns)
+}
+
 // contradicts says whether a conflict of p is there; a package does not conflict with itself.
 func contradicts(c condition, p *rpm.Package, set *packageSet) bool {
 	return c.in(set, nil) && c.in(set, p)
@@ -225,7 +231,8 @@ func invalid(before *packageSet, left []*rpm.Package) string {
 			}
 		}
 		for _, d := range p.Conflicts {
-			if c := parseCondition(d); contradicts(c, p, after) && !contradicts(c, p, before) {
+			c := parseCondition(d)
+			if contradicts(c, p, after) && !contradicts(c, p, before) && !(c.turns() && c.in(before, nil)) {
 				return p.NEVRA() + " stays and conflicts with " + d.String()
 			}
 		}
