@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/offbake/offbake/bundle"
+	"github.com/offbake/offbake/bundle/rpm"
 	"github.com/offbake/offbake/internal/transport"
 )
 
@@ -142,7 +143,7 @@ func escapePath(p string) string {
 // emitYum points yum at the bundle's repository. Packages whose names hold a plus sign have other names in a store than
 // in the repository's metadata, so a bundle that has one cannot be used so.
 func emitYum(base string, x bundle.Index) ([]byte, error) {
-	var keys []string
+	o := rpm.RepoSectionOptions{BaseURL: base + "/rpms/"}
 	found := false
 	for _, f := range x.Files {
 		if strings.HasPrefix(f.Path, "rpms/") && strings.Contains(f.Path, "+") {
@@ -150,19 +151,24 @@ func emitYum(base string, x bundle.Index) ([]byte, error) {
 				"let bake stage the files, or serve the bundle itself", f.Path)
 		}
 		found = found || f.Path == "rpms/repodata/repomd.xml"
-		if strings.HasPrefix(f.Path, "rpms/keys/") {
-			keys = append(keys, base+"/"+escapePath(f.Path))
+		switch {
+		case strings.HasPrefix(f.Path, "rpms/keys/"):
+			o.Keys = append(o.Keys, base+"/"+escapePath(f.Path))
+		case strings.HasPrefix(f.Path, "rpms/Packages/") && !strings.HasPrefix(f.Verified, "rpm-pgp "):
+			o.Unsigned = append(o.Unsigned, packageName(f.Path))
 		}
 	}
 	if !found {
 		return nil, errors.New("the bundle has no yum repository")
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "[offbake]\nname=%s %s\nbaseurl=%s/rpms/\nenabled=1\n", x.Name, x.Version, base)
-	if len(keys) == 0 {
-		b.WriteString("gpgcheck=0\n")
-	} else {
-		fmt.Fprintf(&b, "gpgcheck=1\ngpgkey=%s\n", strings.Join(keys, "\n       "))
+	return []byte(rpm.RepoSections(o)), nil
+}
+
+// packageName is NAME of a path that ends in NAME-VERSION-RELEASE.ARCH.rpm.
+func packageName(file string) string {
+	name := path.Base(file)
+	for range 2 {
+		name = name[:max(0, strings.LastIndexByte(name, '-'))]
 	}
-	return []byte(b.String()), nil
+	return name
 }

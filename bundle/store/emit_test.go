@@ -19,7 +19,7 @@ import (
 func TestEmit(t *testing.T) {
 	files := map[string][]byte{
 		"files/docker-ce-19.03.15-3.el7.x86_64.rpm": []byte("a"), "files/docker-ce-cli-19.03.15-3.el7.x86_64.rpm": []byte("b"),
-		"files/docker-ce-selinux.rpm": nil, "files/cfssl_linux-amd64": nil, "rpms/repodata/repomd.xml": nil, "rpms/Packages/wget.rpm": nil,
+		"files/docker-ce-selinux.rpm": nil, "files/cfssl_linux-amd64": nil, "rpms/repodata/repomd.xml": nil, "rpms/Packages/wget-1.14-18.el7.x86_64.rpm": nil,
 		"rpms/keys/RPM-GPG-KEY-CentOS-7": nil, "rpms/keys/docker": nil,
 	}
 	s := newSample(t, files)
@@ -44,7 +44,11 @@ func TestEmit(t *testing.T) {
 	}
 
 	text, err = store.Emit(t.Context(), store.EmitYum, st, s.Bundle)
-	want := "[offbake]\nname=test 1.2.3\nbaseurl=" + base + "/rpms/\nenabled=1\ngpgcheck=1\ngpgkey=" + base + "/rpms/keys/RPM-GPG-KEY-CentOS-7\n       " + base + "/rpms/keys/docker\n"
+	// Nobody signed wget: it alone is taken without a check.
+	want := "[offbake]\nname=offbake bundle\nbaseurl=" + base + "/rpms/\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=0\ngpgkey=" + base +
+		"/rpms/keys/RPM-GPG-KEY-CentOS-7\n       " + base + "/rpms/keys/docker\nexclude=wget\nskip_if_unavailable=0\nmodule_hotfixes=1\n" +
+		"\n[offbake-unsigned]\nname=offbake bundle, packages without signature\nbaseurl=" + base +
+		"/rpms/\nenabled=1\ngpgcheck=0\nrepo_gpgcheck=0\nincludepkgs=wget\nskip_if_unavailable=0\nmodule_hotfixes=1\n"
 	if diff := cmp.Diff(want, string(text)); err != nil || diff != "" {
 		t.Errorf("yum: %v (-want +got):\n%s", err, diff)
 	}

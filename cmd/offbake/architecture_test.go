@@ -32,7 +32,7 @@ func rooms() map[string][]string {
 		"bundle/rpm/rpmdb":    {"bundle/rpm"},
 		"bundle/fetch":        {"internal/transport"},
 		"bundle/ufile":        {},
-		"bundle/store":        {"bundle", "bundle/ufile", "internal/transport"},
+		"bundle/store":        {"bundle", "bundle/rpm", "bundle/ufile", "internal/transport"},
 		"bundle/serve":        {"bundle", "bundle/ufile"},
 		"provision":           {"manifest", "bundle", "bundle/rpm", "bundle/rpm/solve"},
 		"provision/seal":      {},
