@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -70,5 +71,17 @@ func TestExitCodeOfLock(t *testing.T) {
 		if hint := new(app).hint(err); !strings.Contains(hint, tt.hint) || tt.hint == "" && hint != "" {
 			t.Errorf("%s: got hint %q, want %q", tt.name, hint, tt.hint)
 		}
+	}
+}
+
+// TestHintOfARehearsal: who ended it himself needs no advice.
+func TestHintOfARehearsal(t *testing.T) {
+	failed := &provision.RehearsalError{Image: "a", By: "recipe", Err: &provision.ExitError{Code: 1}}
+	if hint := new(app).hint(failed); !strings.Contains(hint, "root file system") {
+		t.Errorf("got hint %q, want one", hint)
+	}
+	failed.Err = context.Canceled
+	if hint := new(app).hint(failed); hint != "" {
+		t.Errorf("after an interrupt: got hint %q, want none", hint)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net"
@@ -77,7 +78,7 @@ func (a *app) hint(err error) string {
 		return "name another place; fetch replaces a bundle with --force"
 	case as[*assemble.ReplayError](err):
 		return "take what is missing into artifacts.rpms.install, leave out what is in the way, and lock again; what rpms.base has to be tells: offbake base query"
-	case as[*provision.RehearsalError](err):
+	case as[*provision.RehearsalError](err) && !errors.Is(err, context.Canceled):
 		return "all that the hosts print tells: -v; the root file system has to be that of the base image"
 	case as[*provision.PackageError](err):
 		return "choose another base image, or take what it lacks into artifacts.rpms.install and fetch again; what the base has tells: offbake base dump"
