@@ -181,6 +181,7 @@ class Oracle:
             jobs = [{"install": [n], "weak": request.get("weak")} for n in sorted(names)]
         answers = [self.solve(base, j) for j in jobs]
         end = time.monotonic()
+        base.close()  # or its files stay open
         if self.count % 20 == 0:
             real_collect()
         return {"answers": answers, "load": loaded - start, "solve": end - loaded}
